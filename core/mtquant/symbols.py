@@ -1,0 +1,93 @@
+"""Our symbols and each broker's: ``EUR/USD`` here, ``EURUSD.a`` or ``EUR_USD`` there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from pydantic import Field, PrivateAttr
+
+from mtquant.contract import Settings
+from mtquant.errors import ErrorCode, Outcome, Refused, Retry
+from mtquant.model import Instrument
+
+
+class Spelling(Settings):
+    """How a broker spells symbols: by rule, and by table where the rule doesn't hold.
+
+    The rule puts ``separator`` between base and quote, and ``prefix`` and ``suffix`` around;
+    ``case`` folds the letters. ``table`` maps canonical symbols to the broker's and wins.
+    """
+
+    prefix: str = ""
+    suffix: str = ""
+    separator: str = ""
+    case: Literal["upper", "lower"] = "upper"
+    table: Mapping[str, str] = Field(default_factory=dict)
+
+    def broker_symbol(self, symbol: str) -> str:
+        """Return the broker's spelling of a canonical ``symbol``."""
+        if symbol in self.table:
+            return self.table[symbol]
+        folded = symbol.replace("/", self.separator)
+        folded = folded.upper() if self.case == "upper" else folded.lower()
+        return f"{self.prefix}{folded}{self.suffix}"
+
+
+class SymbolMap(Settings):
+    """One broker's instruments under our symbols, both ways."""
+
+    account: str
+    spelling: Spelling
+    instruments: Mapping[str, Instrument]
+    _back: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @staticmethod
+    def of(account: str, spelling: Spelling, listed: Iterable[Instrument]) -> SymbolMap:
+        """Map each listed instrument: by the table, else as base/quote if the rule agrees.
+
+        An instrument that neither the table nor the rule explains keeps the broker's symbol.
+        """
+        by_table = {theirs: ours for ours, theirs in spelling.table.items()}
+        instruments: dict[str, Instrument] = {}
+        back: dict[str, str] = {}
+        for each in listed:
+            pair = f"{each.base}/{each.quote}"
+            by_rule = pair if spelling.broker_symbol(pair) == each.instrument else each.instrument
+            ours = by_table.get(each.instrument, by_rule)
+            instruments[ours] = each
+            back[each.instrument] = ours
+        made = SymbolMap(account=account, spelling=spelling, instruments=instruments)
+        made._back.update(back)  # noqa: SLF001 - our own, set once
+        return made
+
+    def theirs(self, symbol: str) -> str:
+        """Return the broker's symbol.
+
+        Raises Refused (unknown_instrument), naming the nearest symbols, where it lists none.
+        """
+        return self.instrument(symbol).instrument
+
+    def ours(self, symbol: str) -> str:
+        """Return our symbol of a broker's, or the broker's own where we know none."""
+        return self._back.get(symbol, symbol)
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return the broker's instrument of our ``symbol``; raises Refused as :meth:`theirs`."""
+        if symbol in self.instruments:
+            return self.instruments[symbol]
+        raise unknown_instrument(symbol, self.instruments, self.account)
+
+
+def unknown_instrument(symbol: str, known: Iterable[str], holder: str) -> Refused:
+    """Return the refusal of an unknown symbol, which names the nearest ones ``holder`` has."""
+    near = difflib.get_close_matches(symbol.upper(), sorted(known), n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(near)}?" if near else "search_instruments lists them"
+    return Refused(
+        ErrorCode.UNKNOWN_INSTRUMENT,
+        f"{holder} has no instrument {symbol[:32]!r}; {hint}",
+        outcome=Outcome.NOT_SENT,
+        retry=Retry.AFTER_FIX,
+        field="instrument",
+    )

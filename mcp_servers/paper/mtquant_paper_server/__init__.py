@@ -1,0 +1,1 @@
+"""A paper trading account as a standalone MCP broker server."""
