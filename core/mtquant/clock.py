@@ -14,8 +14,11 @@ from typing import Protocol
 
 SECOND = 1_000_000_000
 _RFC3339 = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})"
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})",
+    re.ASCII,
 )
+Random = random.Random
+"""A seeded generator, for annotations; :func:`seeded` makes one."""
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -24,12 +27,16 @@ def parse_time(text: str) -> int:
 
     Raises ValueError where ``text`` is no RFC 3339 time with an offset.
     """
+    msg = "not an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z"
     match = _RFC3339.fullmatch(text)
     if match is None:
-        msg = "not an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z"
         raise ValueError(msg)
     date, clock, fraction, offset = match.groups()
-    moment = datetime.fromisoformat(f"{date}T{clock}{offset.upper().replace('Z', '+00:00')}")
+    try:
+        local = datetime.fromisoformat(f"{date}T{clock}{offset.upper().replace('Z', '+00:00')}")
+        moment = local.astimezone(UTC)
+    except (ValueError, OverflowError):  # no such day; or, in UTC, outside the years 1 to 9999
+        raise ValueError(msg) from None
     whole = round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
     return whole * SECOND + int((fraction or "0").ljust(9, "0"))
 
@@ -88,7 +95,7 @@ class Ids:
     ``rng`` is seeded by whoever wants a run to repeat; by default it is the system's.
     """
 
-    def __init__(self, clock: Clock, rng: random.Random | None = None) -> None:
+    def __init__(self, clock: Clock, rng: Random | None = None) -> None:
         self._clock = clock
         self._rng = rng or seeded(None)
 
@@ -98,6 +105,6 @@ class Ids:
         return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
 
 
-def seeded(seed: int | None) -> random.Random:
+def seeded(seed: int | None) -> Random:
     """Return a random generator: repeatable from ``seed``, or the system's where it is None."""
     return random.Random(os.urandom(32) if seed is None else seed)  # noqa: S311 - not for secrets

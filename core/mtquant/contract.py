@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mtquant.clock import SECOND
-from mtquant.errors import ErrorCode, Outcome, Refused
+from mtquant.errors import ConfigError, ErrorCode, Outcome, Refused
 from mtquant.model import (
     Account,
     Accounts,
@@ -123,8 +123,10 @@ class Broker:
     Override the tools your venue has; the others refuse with ``unsupported``. Arguments arrive
     validated. Raise ``Refused`` where nothing happened and ``OutcomeUnknown`` where you can't
     tell; any other exception of a trading tool is reported as unknown. Symbols are the broker's
-    own.
+    own. ``closed`` turns true where the broker is a connection that is known to be dead.
     """
+
+    closed: bool = False
 
     @tool("Health of the connection")
     async def get_health(self) -> Health:
@@ -159,7 +161,7 @@ class Broker:
         raise _lacks("get_instrument")
 
     @tool("Quotes")
-    async def get_quotes(self, instruments: Annotated[Names, Field(max_length=50)]) -> Quotes:
+    async def get_quotes(self, instruments: Names) -> Quotes:
         """Return the newest bid and ask of up to 50 instruments."""
         raise _lacks("get_quotes")
 
@@ -245,7 +247,26 @@ class Broker:
 class Settings(BaseModel):
     """Base of every plugin's settings: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def read(cls, table: Mapping[str, Any], where: str) -> Self:
+        """Validate ``table``, which stands at ``where``.
+
+        Raises ConfigError, which names the key, the value, what is wrong and what would be right.
+        """
+        try:
+            return cls.model_validate(dict(table))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            path = ".".join([where, *(str(part) for part in first["loc"])]).strip(".")
+            if first["type"] == "extra_forbidden":
+                known = ", ".join(sorted(cls.model_fields)) or "none"
+                raise ConfigError(path, "no such setting", f"Known here: {known}.") from None
+            if first["type"] == "missing":
+                raise ConfigError(path, "is missing", "Add it.") from None
+            problem = f"{first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+            raise ConfigError(path, problem, "Correct the value.") from None
 
 
 S = TypeVar("S", bound=Settings)

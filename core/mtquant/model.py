@@ -17,11 +17,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, FiniteFloat, PlainSerializer, WithJsonSchema
 
 from mtquant.clock import format_time, parse_time
 
-_DECIMAL = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?")
+_DECIMAL = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?", re.ASCII)
 
 
 def _decimal(value: object) -> Decimal:
@@ -31,7 +31,8 @@ def _decimal(value: object) -> Decimal:
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         return Decimal(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        text = format(Decimal(repr(value)), "f") if math.isfinite(value) else ""
+        finite = isinstance(value, int) or math.isfinite(value)
+        text = format(Decimal(repr(value)), "f") if finite else ""
         if _DECIMAL.fullmatch(text):
             return Decimal(text)
     msg = "not a decimal number of at most 18 digits before and after the point"
@@ -52,7 +53,7 @@ def _array(value: object) -> object:
     if isinstance(value, str) and value.startswith("["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
@@ -82,7 +83,8 @@ ClientOrderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 """FIX ClOrdID (11): made by us, once for each order, and kept at the broker."""
 Text = Annotated[str, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A short line without control characters: a symbol or an id."""
-Names = Annotated[tuple[Text, ...], BeforeValidator(_array)]
+Names = Annotated[tuple[Text, ...], Field(max_length=50), BeforeValidator(_array)]
+"""Up to 50 symbols."""
 
 
 class Side(StrEnum):
@@ -262,11 +264,11 @@ class Bars:
     instrument: Text
     timeframe: Timeframe
     time: tuple[Time, ...]
-    open: tuple[float, ...]
-    high: tuple[float, ...]
-    low: tuple[float, ...]
-    close: tuple[float, ...]
-    volume: tuple[float, ...]
+    open: tuple[FiniteFloat, ...]
+    high: tuple[FiniteFloat, ...]
+    low: tuple[FiniteFloat, ...]
+    close: tuple[FiniteFloat, ...]
+    volume: tuple[FiniteFloat, ...]
 
     def __len__(self) -> int:
         """Return the number of bars."""
@@ -435,7 +437,7 @@ class Health:
     trading_allowed: bool
     reason: str
     time: Time
-    price_age_s: float | None
+    price_age_s: FiniteFloat | None
     unknown_orders: int
     version: str
     process_id: int
@@ -458,7 +460,7 @@ class Capabilities:
     time_in_force: tuple[TimeInForce, ...]
     position_mode: PositionMode
     clock: str
-    settling_window_s: float
+    settling_window_s: Annotated[FiniteFloat, Field(ge=0)]
     verified_against: str
 
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from mtquant.contract import Settings
 from mtquant.errors import ErrorCode, Outcome, Refused, Retry
@@ -35,32 +35,24 @@ class Spelling(Settings):
         return f"{self.prefix}{folded}{self.suffix}"
 
 
-class SymbolMap(Settings):
-    """One broker's instruments under our symbols, both ways."""
+class SymbolMap:
+    """One broker's instruments under our symbols, both ways.
 
-    account: str
-    spelling: Spelling
-    instruments: Mapping[str, Instrument]
-    _back: dict[str, str] = PrivateAttr(default_factory=dict)
+    Each listed instrument is named by the table, else as base/quote if the rule agrees; one that
+    neither explains keeps the broker's symbol.
+    """
 
-    @staticmethod
-    def of(account: str, spelling: Spelling, listed: Iterable[Instrument]) -> SymbolMap:
-        """Map each listed instrument: by the table, else as base/quote if the rule agrees.
-
-        An instrument that neither the table nor the rule explains keeps the broker's symbol.
-        """
+    def __init__(self, account: str, spelling: Spelling, listed: Iterable[Instrument]) -> None:
+        self.account = account
+        self.instruments: dict[str, Instrument] = {}
+        self._ours: dict[str, str] = {}
         by_table = {theirs: ours for ours, theirs in spelling.table.items()}
-        instruments: dict[str, Instrument] = {}
-        back: dict[str, str] = {}
         for each in listed:
             pair = f"{each.base}/{each.quote}"
             by_rule = pair if spelling.broker_symbol(pair) == each.instrument else each.instrument
             ours = by_table.get(each.instrument, by_rule)
-            instruments[ours] = each
-            back[each.instrument] = ours
-        made = SymbolMap(account=account, spelling=spelling, instruments=instruments)
-        made._back.update(back)  # noqa: SLF001 - our own, set once
-        return made
+            self.instruments[ours] = each
+            self._ours[each.instrument] = ours
 
     def theirs(self, symbol: str) -> str:
         """Return the broker's symbol.
@@ -71,7 +63,7 @@ class SymbolMap(Settings):
 
     def ours(self, symbol: str) -> str:
         """Return our symbol of a broker's, or the broker's own where we know none."""
-        return self._back.get(symbol, symbol)
+        return self._ours.get(symbol, symbol)
 
     def instrument(self, symbol: str) -> Instrument:
         """Return the broker's instrument of our ``symbol``; raises Refused as :meth:`theirs`."""

@@ -1,1 +1,37 @@
-"""First-party risk of mtquant."""
+"""First-party risk of mtquant: pre-trade checks and sizers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mtquant import hookimpl
+from mtquant.contract import Check, Sizer
+
+
+@hookimpl
+def checks() -> Sequence[type[Check[Any]]]:
+    """Bring the checks, in the order they are best asked in: prices, the order, the account."""
+    from mtquant_risk.account import (  # noqa: PLC0415 - see mtquant.hooks
+        Margin,
+        Notional,
+        PositionLimit,
+    )
+    from mtquant_risk.order import (  # noqa: PLC0415 - see mtquant.hooks
+        OrderSize,
+        PriceCollar,
+        StalePrice,
+    )
+
+    return (StalePrice, PriceCollar, OrderSize, PositionLimit, Notional, Margin)
+
+
+@hookimpl
+def sizers() -> Sequence[type[Sizer[Any]]]:
+    """Bring the sizers."""
+    from mtquant_risk.sizing import (  # noqa: PLC0415 - see mtquant.hooks
+        FixedFraction,
+        FixedQuantity,
+    )
+
+    return (FixedFraction, FixedQuantity)

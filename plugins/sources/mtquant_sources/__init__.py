@@ -1,1 +1,18 @@
-"""First-party sources of mtquant."""
+"""First-party sources of mtquant: ecb, csv and walk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mtquant import Source, hookimpl
+
+
+@hookimpl
+def sources() -> Sequence[type[Source[Any]]]:
+    """Bring ecb, csv and walk."""
+    from mtquant_sources.ecb import Ecb  # noqa: PLC0415 - see mtquant.hooks
+    from mtquant_sources.files import Csv  # noqa: PLC0415 - see mtquant.hooks
+    from mtquant_sources.walk import Walk  # noqa: PLC0415 - see mtquant.hooks
+
+    return (Ecb, Csv, Walk)

@@ -1,0 +1,210 @@
+"""A configuration -> a running engine: makes the plugins and wires the parts together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtquant.clock import Clock, Ids, ManualClock, Random, SystemClock
+from mtquant.config import BrokerTable, Config, EndpointTable, secret
+from mtquant.contract import Broker, Endpoint, Indicator, Source
+from mtquant.decide import Decider
+from mtquant.engine import Engine, Observer, Wiring
+from mtquant.errors import ConfigError
+from mtquant.feed import Live, Replay
+from mtquant.journal import Journal
+from mtquant.link import Link
+from mtquant.model import Bars
+from mtquant.plugins import Catalogue
+from mtquant.pool import Session, Watch
+from mtquant.risk import BreakerRules, Gate
+from mtquant.symbols import Spelling
+
+Connect = Callable[[], AbstractAsyncContextManager[Broker]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """An engine, the feed to run it on, and the recorded bars where it is a replay."""
+
+    engine: Engine
+    feed: Replay | Live
+    bars: Mapping[str, Bars]
+
+
+def assemble(
+    config: Config,
+    catalogue: Catalogue,
+    rng: Random,
+    observer: Observer,
+    replay: type[Replay] = Replay,
+) -> Assembled:
+    """Make everything that ``config`` names.
+
+    Raises ConfigError, PluginError or JournalError, each of which says what to do. ``rng`` makes
+    client order ids and spreads reconnections; seed it to repeat a run.
+    """
+    state = Path(config.engine.state_dir)
+    bars = _recorded(config, catalogue)
+    clock: Clock = ManualClock() if bars else SystemClock()
+    gate = _gate(config, catalogue)
+    strategies = [
+        strategy for name in config.strategies for strategy in _strategies(config, catalogue, name)
+    ]
+    links = {name: _link(config, catalogue, name, rng) for name in config.brokers}
+    stores = [
+        catalogue.make("store", name, {"folder": str(state)} | dict(table), where=f"stores.{name}")
+        for name, table in config.stores.items()
+    ]
+    notifiers = [
+        catalogue.make("notifier", name, table, where=f"notifiers.{name}")
+        for name, table in config.notifiers.items()
+    ]
+    journal = Journal(state, clock)
+    if isinstance(clock, ManualClock):
+        clock.set(journal.newest_time() or min(each.time[0] for each in bars.values()))
+        feed: Replay | Live = replay(bars, clock, config.market.speed)
+    else:
+        feed = Live(config.market.timeframe, config.market.poll_s)
+    wiring = Wiring(
+        clock=clock,
+        journal=journal,
+        decider=Decider(strategies, gate, Ids(clock, rng)),
+        links=links,
+        preference=config.preference,
+        symbols=config.symbols(),
+        stores=stores,
+        notifiers=notifiers,
+        observer=observer,
+        status_file=state / "status.json",
+    )
+    return Assembled(engine=Engine(wiring), feed=feed, bars=bars)
+
+
+def _recorded(config: Config, catalogue: Catalogue) -> dict[str, Bars]:
+    """Return each traded symbol's recorded bars, none where the market is live."""
+    table = config.market.source
+    if config.market.feed == "live" or table is None:
+        return {}
+    source: Source[Any] = catalogue.make(
+        "source", table.plugin, table.settings, where="market.source"
+    )
+    if source.timeframe() is not config.market.timeframe:
+        raise ConfigError(
+            "market.timeframe",
+            f"{config.market.timeframe!r} is not that of source {table.plugin!r}",
+            f"Set {source.timeframe()}.",
+        )
+    found = {symbol: source.bars(symbol) for symbol in config.symbols()}
+    for symbol, bars in found.items():
+        if not len(bars):
+            raise ConfigError("market.source", f"has no bars of {symbol}", "Choose another range.")
+    if not found:
+        raise ConfigError("strategies", "none is configured", "A replay needs one.")
+    return found
+
+
+def _gate(config: Config, catalogue: Catalogue) -> Gate:
+    """Return the gate with the sizer and every installed check that isn't switched off."""
+    table = config.risk.sizer
+    sizer = catalogue.make("sizer", table.plugin, table.settings, where="risk.sizer")
+    wanted: dict[str, Any] = {name: {} for name in catalogue.names("check")}
+    wanted |= config.risk.checks
+    checks = [
+        catalogue.make("check", name, settings, where=f"risk.checks.{name}")
+        for name, settings in wanted.items()
+        if settings is not False
+    ]
+    return Gate(sizer, checks, BreakerRules.read(config.risk.breaker, "risk.breaker"))
+
+
+def _strategies(config: Config, catalogue: Catalogue, name: str) -> list[Any]:
+    table = config.strategies[name]
+
+    def indicator(kind: str, settings: Mapping[str, Any]) -> Indicator[Any]:
+        made: Indicator[Any] = catalogue.make("indicator", kind, settings)
+        return made
+
+    return [
+        catalogue.make(
+            "strategy",
+            table.plugin,
+            table.settings,
+            where=f"strategies.{name}",
+            strategy_id=name,
+            instrument=symbol,
+            timeframe=config.market.timeframe,
+            indicators=indicator,
+        )
+        for symbol in table.symbols
+    ]
+
+
+def _link(config: Config, catalogue: Catalogue, name: str, rng: Random) -> Link:
+    endpoints, spelling = locate(config, catalogue, name)
+    engine = config.engine
+    watch = Watch(
+        health_interval_s=engine.health_interval_s,
+        backoff_s=engine.restart_backoff_s,
+        backoff_limit_s=engine.restart_backoff_limit_s,
+    )
+    log = Path(engine.state_dir) / f"{name}.log"
+    sessions = [
+        Session(
+            name if len(endpoints) == 1 else f"{name}#{index + 1}",
+            connector(endpoint, engine.call_timeout_s, log),
+            watch,
+            rng,
+        )
+        for index, endpoint in enumerate(endpoints)
+    ]
+    return Link(name, sessions, spelling)
+
+
+def locate(config: Config, catalogue: Catalogue, name: str) -> tuple[list[Endpoint], Spelling]:
+    """Return the servers before account ``name``, and how its broker spells symbols."""
+    table: BrokerTable = config.brokers[name]
+    where = f"brokers.{name}"
+    if table.plugin is None:
+        tables = table.endpoints or (
+            EndpointTable(command=table.command, server=table.server, token=table.token),
+        )
+        return [_endpoint(each, where) for each in tables], table.spelling or Spelling()
+    settings = table.settings
+    if table.spelling is not None:
+        settings["spelling"] = table.spelling
+    plugin = catalogue.make("broker", table.plugin, settings, where=where)
+    endpoints = list(plugin.endpoints(name, config.engine.state_dir))
+    return endpoints, Spelling.read(plugin.spelling(), f"{where}.spelling")
+
+
+def _endpoint(table: EndpointTable, where: str) -> Endpoint:
+    if bool(table.command) == bool(table.server):
+        raise ConfigError(where, "says not exactly one of command and server", "Name one.")
+    if table.server is None:
+        return Endpoint(command=table.command)
+    token = secret(table.token, f"{where}.token") if table.token else None
+    return Endpoint(url=table.server, token=token)
+
+
+def connector(endpoint: Endpoint, timeout_s: float, log: Path) -> Connect:
+    """Return what opens a connection to ``endpoint``; a started server's stderr goes to ``log``.
+
+    mcp is imported when the first connection is opened, not before.
+    """
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Broker]:
+        from mtquant.wire import Remote  # noqa: PLC0415 - heavy, and not needed to read a config
+
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as handle:
+            async with Remote(endpoint, timeout_s=timeout_s, errlog=handle) as broker:
+                yield broker
+
+    return connect

@@ -1,0 +1,223 @@
+"""The book: a fold of fills, quotes and broker snapshots into positions, exposure and equity.
+
+It never asks anyone anything; whoever feeds it the same events holds the same book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from mtquant.contract import Exposure
+from mtquant.model import Account, Fill, Instrument, OrderStatus, Position, Quote, Side, Signal
+from mtquant.risk import BreakerState
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A net position: signed quantity in base units at an average price."""
+
+    quantity: Decimal
+    average_price: Decimal
+
+    def after(self, side: Side, quantity: Decimal, price: Decimal) -> Holding:
+        """Return the holding after an execution, by netting.
+
+        What adds to the position moves the average price; what reduces it doesn't; what is left
+        after crossing zero stands at the execution's price.
+        """
+        change = side.sign * quantity
+        total = self.quantity + change
+        if self.quantity * change >= 0:
+            cost = self.quantity * self.average_price + change * price
+            return Holding(total, cost / total)
+        return Holding(total, self.average_price if self.quantity * total >= 0 else price)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """One of our orders that may still act: live, being sent, or in doubt."""
+
+    client_order_id: str
+    instrument: str
+    side: Side
+    quantity: Decimal
+    opens: bool
+    status: OrderStatus
+
+
+@dataclass(slots=True)
+class Target:
+    """What a strategy wants to hold; ``spent`` once its one attempt to open has been made."""
+
+    signal: Signal
+    spent: bool = False
+    waiting: str = ""
+
+
+@dataclass(slots=True)
+class AccountBook:
+    """What we know of one account. ``balance`` is our own fold, not the broker's word.
+
+    ``external`` is what the account holds that isn't ours: signed base units by symbol.
+    """
+
+    name: str
+    account: Account | None = None
+    balance: Decimal = ZERO
+    tradable: bool = False
+    breaker: BreakerState | None = None
+    instruments: Mapping[str, Instrument] = field(default_factory=dict)
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    external: dict[str, Decimal] = field(default_factory=dict)
+    quotes: dict[str, Quote] = field(default_factory=dict)
+    working: dict[str, Working] = field(default_factory=dict)
+    executions: set[str] = field(default_factory=set)
+    our_ids: set[str] = field(default_factory=set)
+
+    def adopt(self, position: Position) -> None:
+        """Take in a position that was there before us, as external."""
+        quantity = position.side.sign * position.quantity
+        self.holdings[position.instrument] = Holding(quantity, position.average_price)
+        self.external[position.instrument] = quantity
+
+    def fold(self, fill: Fill) -> bool:
+        """Take an execution in; return False, changing nothing, where it was seen before."""
+        if fill.execution_id in self.executions:
+            return False
+        self.executions.add(fill.execution_id)
+        if self._foreign(fill):
+            change = fill.side.sign * fill.quantity
+            self.external[fill.instrument] = self.external.get(fill.instrument, ZERO) + change
+        before = self.holdings.get(fill.instrument, Holding(ZERO, ZERO))
+        after = before.after(fill.side, fill.quantity, fill.price)
+        if after.quantity:
+            self.holdings[fill.instrument] = after
+        else:
+            self.holdings.pop(fill.instrument, None)
+        self.balance += fill.realized_profit - fill.commission
+        return True
+
+    def _foreign(self, fill: Fill) -> bool:
+        """Tell whether somebody else traded.
+
+        An execution without a client order id is a protective order's, and ours, where it
+        reduces what we hold.
+        """
+        if fill.client_order_id is not None:
+            return fill.client_order_id not in self.our_ids
+        held = self.ours(fill.instrument)
+        return abs(held + fill.side.sign * fill.quantity) >= abs(held)
+
+    def ours(self, symbol: str) -> Decimal:
+        """Return the signed quantity that our own orders hold."""
+        held = self.holdings.get(symbol)
+        return (held.quantity if held else ZERO) - self.external.get(symbol, ZERO)
+
+    def rate(self, currency: str) -> Decimal | None:
+        """Return what one unit of ``currency`` is worth in the account's, at mid prices.
+
+        It goes through a pair of the two, either way round, or through one currency between;
+        None where no quote leads there.
+        """
+        home = self.account.currency if self.account else ""
+        if currency == home:
+            return Decimal(1)
+        if (direct := self._cross(currency, home)) is not None:
+            return direct
+        for symbol in self.quotes:
+            instrument = self.instruments.get(symbol)
+            if instrument is None or currency not in {instrument.base, instrument.quote}:
+                continue
+            between = instrument.quote if instrument.base == currency else instrument.base
+            first, second = self._cross(currency, between), self._cross(between, home)
+            if first is not None and second is not None:
+                return first * second
+        return None
+
+    def _cross(self, base: str, quote: str) -> Decimal | None:
+        for symbol, each in self.quotes.items():
+            instrument = self.instruments.get(symbol)
+            if instrument is None:
+                continue
+            if (instrument.base, instrument.quote) == (base, quote):
+                return each.mid
+            if (instrument.base, instrument.quote) == (quote, base):
+                return 1 / each.mid
+        return None
+
+    def unrealized(self) -> Decimal | None:
+        """Return the open profit in the account's currency: longs at the bid, shorts at the ask.
+
+        None where a held instrument has no quote or no rate to the account's currency.
+        """
+        total = ZERO
+        for symbol, held in self.holdings.items():
+            quote, instrument = self.quotes.get(symbol), self.instruments.get(symbol)
+            rate = self.rate(instrument.quote) if instrument else None
+            if quote is None or rate is None:
+                return None
+            price = quote.bid if held.quantity > 0 else quote.ask
+            total += held.quantity * (price - held.average_price) * rate
+        return total
+
+    def equity(self) -> Decimal | None:
+        """Return our balance plus open profit; None where it can't be known."""
+        open_profit = self.unrealized()
+        return None if open_profit is None else self.balance + open_profit
+
+    def exposures(self) -> tuple[Exposure, ...]:
+        """Return each instrument's holding and what working orders may add to it."""
+        symbols = {*self.holdings, *(each.instrument for each in self.working.values())}
+        return tuple(self._exposure(symbol) for symbol in sorted(symbols))
+
+    def _exposure(self, symbol: str) -> Exposure:
+        held, quote = self.holdings.get(symbol), self.quotes.get(symbol)
+        instrument = self.instruments.get(symbol)
+        rate = self.rate(instrument.quote) if instrument else None
+        working = sum(
+            (
+                each.side.sign * each.quantity
+                for each in self.working.values()
+                if each.instrument == symbol and each.opens
+            ),
+            ZERO,
+        )
+        known = quote is not None and rate is not None
+        return Exposure(
+            instrument=symbol,
+            quantity=held.quantity if held else ZERO,
+            working=working,
+            # An exposure that can't be valued is NaN, on which every limit fails closed.
+            notional_rate=quote.mid * rate if known and quote and rate else Decimal("NaN"),
+        )
+
+
+@dataclass(slots=True)
+class Book:
+    """All accounts, what strategies want, and where new exposure may go (None: nowhere now)."""
+
+    accounts: dict[str, AccountBook] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
+    routes: dict[str, str | None] = field(default_factory=dict)
+    time: int = 0
+
+    def account(self, name: str) -> AccountBook:
+        """Return the book of account ``name``, new if it is the first time."""
+        if name not in self.accounts:
+            self.accounts[name] = AccountBook(name)
+        return self.accounts[name]
+
+    def equity(self) -> Decimal | None:
+        """Return the equity of all accounts together.
+
+        None where one can't be known, or where the accounts' currencies differ.
+        """
+        currencies = {each.account.currency for each in self.accounts.values() if each.account}
+        known = [each.equity() for each in self.accounts.values()]
+        if len(currencies) != 1 or None in known:
+            return None
+        return sum((equity for equity in known if equity is not None), ZERO)

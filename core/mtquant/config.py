@@ -1,0 +1,233 @@
+"""One TOML file -> frozen settings. Secrets are references, never values."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from mtquant.contract import Settings
+from mtquant.errors import ConfigError
+from mtquant.model import Timeframe
+from mtquant.symbols import Spelling
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+def _checked_url(url: str) -> str:
+    """Return ``url`` if it is an https URL, or http on this machine; else raise ValueError."""
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise ValueError("carries a password; put the secret into `token`")
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        return url
+    raise ValueError("must be https://..., or http:// on 127.0.0.1")
+
+
+Url = Annotated[str, AfterValidator(_checked_url)]
+
+
+class PluginTable(Settings):
+    """A table that names a plugin; its other keys are that plugin's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    plugin: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The plugin's own settings."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class EngineTable(Settings):
+    """``[engine]``: where state is kept and how connections are watched."""
+
+    state_dir: str = "mtquant-state"
+    health_interval_s: float = Field(30.0, gt=0, le=3600)
+    call_timeout_s: float = Field(10.0, gt=0, le=300)
+    restart_backoff_s: float = Field(0.5, gt=0, le=60)
+    restart_backoff_limit_s: float = Field(30.0, gt=0, le=3600)
+
+
+class MarketTable(Settings):
+    """``[market]``: where bars come from.
+
+    ``replay`` reads them from ``source`` and steps the paper brokers' clocks, ``speed`` bars a
+    second (0: as fast as it goes); ``live`` builds them from the brokers' quotes, asked for every
+    ``poll_s`` seconds.
+    """
+
+    feed: Literal["live", "replay"] = "live"
+    timeframe: Timeframe = Timeframe.M1
+    source: PluginTable | None = None
+    speed: float = Field(0.0, ge=0)
+    poll_s: float = Field(1.0, gt=0, le=60)
+
+
+class EndpointTable(Settings):
+    """One server before an account: a ``command``, or a ``server`` URL with a ``token``."""
+
+    command: tuple[str, ...] = ()
+    server: Url | None = None
+    token: str | None = None
+
+
+class BrokerTable(Settings):
+    """``[brokers.NAME]``: a plugin with its settings, or where a server is.
+
+    ``command`` starts a server, ``server`` is the URL of one and ``token`` its bearer token's
+    reference. Several servers before the same account stand in ``endpoints``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    plugin: str | None = None
+    command: tuple[str, ...] = ()
+    server: Url | None = None
+    token: str | None = None
+    endpoints: tuple[EndpointTable, ...] = ()
+    spelling: Spelling | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The plugin's own settings."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class RouteTable(Settings):
+    """``[route]``: which account takes new exposure, first choice first."""
+
+    prefer: tuple[str, ...] = ()
+    symbols: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+class StrategyTable(PluginTable):
+    """``[strategies.NAME]``: a strategy plugin and the symbols it trades."""
+
+    symbols: tuple[str, ...] = Field(min_length=1)
+
+
+class RiskTable(Settings):
+    """``[risk]``: the sizer, the checks (all of them unless one is false) and the breaker."""
+
+    sizer: PluginTable = Field(default_factory=lambda: PluginTable(plugin="fixed_fraction"))
+    checks: Mapping[str, dict[str, Any] | Literal[False]] = Field(default_factory=dict)
+    breaker: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Config(Settings):
+    """A whole configuration."""
+
+    engine: EngineTable = EngineTable()
+    market: MarketTable = MarketTable()
+    brokers: Mapping[str, BrokerTable] = Field(min_length=1)
+    route: RouteTable = RouteTable()
+    strategies: Mapping[str, StrategyTable] = Field(default_factory=dict)
+    risk: RiskTable = RiskTable()
+    stores: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
+    notifiers: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def symbols(self) -> tuple[str, ...]:
+        """Return every symbol that a strategy trades, each once."""
+        every = (symbol for each in self.strategies.values() for symbol in each.symbols)
+        return tuple(dict.fromkeys(every))
+
+    def preference(self, symbol: str) -> tuple[str, ...]:
+        """Return the accounts that may take new exposure in ``symbol``, first choice first."""
+        return self.route.symbols.get(symbol) or self.route.prefer or tuple(self.brokers)
+
+
+def load_config(path: Path) -> Config:
+    """Read and validate a configuration file.
+
+    A relative ``state_dir`` is taken from the file's folder. Raises ConfigError, which names the
+    file, the key, the value and the remedy.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(str(path), "no such file", "`mtquant init` writes one.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"can't be read: {error}", "Check the file.") from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), f"not valid TOML: {error}", "Correct that line.") from None
+    config = Config.read(table, str(path))
+    _check_references(config, str(path))
+    state = path.parent.resolve() / config.engine.state_dir
+    engine = config.engine.model_copy(update={"state_dir": str(state)})
+    return config.model_copy(update={"engine": engine})
+
+
+def _check_references(config: Config, where: str) -> None:
+    named = {"route.prefer": config.route.prefer} | {
+        f"route.symbols.{symbol}": names for symbol, names in config.route.symbols.items()
+    }
+    for key, names in named.items():
+        for name in names:
+            if name not in config.brokers:
+                have = ", ".join(config.brokers)
+                raise ConfigError(f"{where}.{key}", f"no broker {name!r}", f"Brokers: {have}.")
+    for name, broker in config.brokers.items():
+        _check_broker(broker, f"{where}.brokers.{name}")
+    traded: dict[str, str] = {}
+    for name, strategy in config.strategies.items():
+        for symbol in strategy.symbols:
+            if traded.setdefault(symbol, name) != name:
+                raise ConfigError(
+                    f"{where}.strategies.{name}.symbols",
+                    f"{symbol!r} is already traded by strategy {traded[symbol]!r}",
+                    "One strategy trades a symbol; take it out of one of the two.",
+                )
+    if config.market.feed == "replay" and config.market.source is None:
+        raise ConfigError(f"{where}.market.source", "is missing", "A replay needs a source.")
+
+
+def _check_broker(broker: BrokerTable, where: str) -> None:
+    ways = [broker.plugin, broker.command, broker.server, broker.endpoints]
+    if sum(bool(way) for way in ways) != 1:
+        raise ConfigError(
+            where,
+            "says not exactly one of plugin, command, server, endpoints",
+            "Name the one that tells where this broker's server is.",
+        )
+    if not broker.plugin and broker.settings:
+        raise ConfigError(
+            f"{where}.{next(iter(broker.settings))}",
+            "no such setting",
+            "Only a broker with a `plugin` has settings of its own.",
+        )
+
+
+def secret(reference: str, where: str) -> str:
+    """Return the secret that ``env:NAME`` or ``file:PATH`` refers to.
+
+    A file must be readable by its owner alone (mode 0600). Raises ConfigError, which never
+    contains the secret.
+    """
+    kind, _, target = reference.partition(":")
+    if kind == "env" and target:
+        value = os.environ.get(target, "")
+        if value:
+            return value
+        raise ConfigError(where, f"environment variable {target} is not set", "Set it.")
+    if kind == "file" and target:
+        path = Path(target).expanduser()
+        try:
+            mode = path.stat().st_mode
+            if mode & 0o077:
+                problem = f"{path} may be read by others (mode {mode & 0o777:04o})"
+                raise ConfigError(where, problem, f"chmod 600 {path}")
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(where, f"can't read {path}: {error.strerror}", "Check it.") from None
+    raise ConfigError(
+        where, "is not a reference to a secret", "Write env:NAME or file:PATH, never the secret."
+    )

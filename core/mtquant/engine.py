@@ -1,0 +1,317 @@
+"""The shell: feeds the decider, performs its effects, and keeps the connections.
+
+Start-up is recovery: replay the journal, connect, reconcile, and only then trade.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectSendStream
+
+from mtquant.clock import Clock, format_time
+from mtquant.contract import Level, Notifier, Store
+from mtquant.decide import Close, Decider, Event, Filled, Record, RoutesChanged, Submit, Tell
+from mtquant.errors import BrokerError, JournalError, ReconciliationError
+from mtquant.journal import Journal
+from mtquant.link import Link
+from mtquant.orders import OrderDesk, Ticket, unsettled
+from mtquant.pool import Session, start
+from mtquant.recover import Recovered, recover
+from mtquant.route import routes
+
+_DOUBT_PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
+_START_LIMIT_S = 60.0
+_FLUSH_INTERVAL_S = 0.25
+
+
+class Observer:
+    """Told of what happens, for progress and reports; override what you want to see."""
+
+    def on_step(self, time: int, engine: Engine) -> None:
+        """Hear that the market moved to ``time`` and all that follows from it was done."""
+
+    def on_sending(self, ticket: Ticket, link: Link) -> None:
+        """Hear that an order, whose intent is on disk, is about to be sent."""
+
+    def on_event(self, event: Event) -> None:
+        """Hear of an event after the decider took it in."""
+
+    def on_tell(self, told: Tell) -> None:
+        """Hear what people are told."""
+
+
+@dataclass(slots=True)
+class Wiring:
+    """What an engine is made of; :mod:`mtquant.assemble` makes it from a configuration."""
+
+    clock: Clock
+    journal: Journal
+    decider: Decider
+    links: Mapping[str, Link]
+    preference: Callable[[str], Sequence[str]]
+    symbols: Sequence[str]
+    stores: Sequence[Store[Any]] = ()
+    notifiers: Sequence[Notifier[Any]] = ()
+    observer: Observer = field(default_factory=Observer)
+    status_file: Path | None = None
+
+
+class Engine:
+    """One running engine over one journal."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+        self.book = wiring.decider.book
+        self.desk = OrderDesk(wiring.journal, wiring.clock, self.book, self.emit, self.tell)
+        self.recovered = Recovered(0, None)
+        self.failovers = 0
+        self._lanes: dict[str, MemoryObjectSendStream[tuple[Submit | Close, Ticket]]] = {}
+        self._sending = 0
+        self._idle = anyio.Event()
+        self._settling: set[str] = set()
+        self._group: TaskGroup | None = None
+        self._stopping = False
+        self._flushed = 0.0
+
+    async def run(self, feed: Callable[[Engine], Awaitable[None]]) -> None:
+        """Recover, connect, trade until ``feed`` ends or this is cancelled, and stop cleanly.
+
+        Raises JournalError where the journal fails: nothing is sent without it.
+        """
+        try:
+            self.recovered = recover(self.wiring.journal, self.book, self.desk)
+            async with anyio.create_task_group() as group:
+                self._group = group
+                for link in self.wiring.links.values():
+                    self._open_lane(group, link)
+                    self._start(group, link)
+                await self._first_connections()
+                try:
+                    await feed(self)
+                finally:
+                    self._stopping = True
+                    with anyio.CancelScope(shield=True):
+                        await self.idle()
+                    group.cancel_scope.cancel()
+        finally:
+            self._close()
+
+    def _start(self, group: TaskGroup, link: Link) -> None:
+        async def connected(_: Session) -> None:
+            await self._reconcile(link)
+
+        start(group, link.sessions, connected, self._changed)
+
+    async def _first_connections(self) -> None:
+        """Wait until every server has been tried once; those that fail go on trying."""
+        with anyio.move_on_after(_START_LIMIT_S):
+            for link in self.wiring.links.values():
+                for session in link.sessions:
+                    await session.tried.wait()
+        self._changed()
+
+    async def _reconcile(self, link: Link) -> None:
+        if not link.symbols.instruments:
+            await link.learn()
+            self.book.account(link.name).instruments = link.instruments()
+        try:
+            await self.desk.reconcile(link)
+            link.blocked = ""
+        except ReconciliationError as error:
+            link.blocked = f"the books differ: {error}"
+            self.tell(Tell(level=Level.ALARM, message=f"{link.blocked}; no order goes there"))
+        self.settle_doubts()
+
+    def _changed(self) -> None:
+        """Tell the decider which accounts can be traded, and where new exposure goes now."""
+        states = {name: link.state() for name, link in self.wiring.links.items()}
+        going = routes(self.wiring.symbols, self.wiring.preference, states)
+        if going != self.book.routes:
+            self.wiring.journal.append("routes", {"routes": going})
+        self.emit(
+            RoutesChanged(
+                time=self.wiring.clock.now(),
+                tradable=frozenset(name for name, state in states.items() if state.tradable),
+                instruments={name: link.instruments() for name, link in self.wiring.links.items()},
+                routes=going,
+            )
+        )
+        self.write_status()
+
+    def emit(self, event: Event) -> None:
+        """Take one event to the decider and set what follows from it going."""
+        for effect in self.wiring.decider.on(event):
+            match effect:
+                case Record():
+                    self.wiring.journal.append(effect.kind, effect.body, durable=effect.durable)
+                case Tell():
+                    self.tell(effect)
+                case Submit() | Close():
+                    self._dispatch(effect)
+        if isinstance(event, Filled):
+            for store in self.wiring.stores:
+                store.fill(event.name, event.fill)
+        self.wiring.observer.on_event(event)
+
+    def tell(self, told: Tell) -> None:
+        """Tell people; a notifier that fails stops nobody."""
+        self.wiring.journal.append("told", {"level": told.level, "message": told.message})
+        self.wiring.observer.on_tell(told)
+        for notifier in self.wiring.notifiers:
+            try:
+                notifier.notify(told.level, told.message)
+            except Exception as error:  # noqa: BLE001 - a stranger's notifier may raise anything
+                body = {"notifier": notifier.name, "problem": type(error).__name__}
+                self.wiring.journal.append("notifier_failed", body)
+
+    def _dispatch(self, effect: Submit | Close) -> None:
+        """Put an order's intent on disk and hand it to its account's lane."""
+        ticket = self.desk.register(effect)
+        first_choice = self.wiring.preference(ticket.instrument)[0]
+        if isinstance(effect, Submit) and effect.account != first_choice:
+            self.failovers += 1
+        self._sending += 1
+        self._lanes[effect.account].send_nowait((effect, ticket))
+
+    def _open_lane(self, group: TaskGroup, link: Link) -> None:
+        """One order at a time goes to an account; a slow broker holds up no other."""
+        send, receive = anyio.create_memory_object_stream[tuple[Submit | Close, Ticket]](100_000)
+        self._lanes[link.name] = send
+
+        async def lane() -> None:
+            with send, receive:
+                async for effect, ticket in receive:
+                    try:
+                        self.wiring.observer.on_sending(ticket, link)
+                        await self.desk.send(link, effect, ticket)
+                    except (BrokerError, ReconciliationError) as error:
+                        # The order is acknowledged, but its executions can't be had: the book
+                        # isn't to be trusted until the next reconciliation.
+                        self.block(link, str(error))
+                    finally:
+                        self._sending -= 1
+                        self._idle.set()
+                    self.settle_doubts()
+
+        group.start_soon(lane)
+
+    def block(self, link: Link, why: str) -> None:
+        """Send nothing more to an account until it has been reconciled again."""
+        link.blocked = f"not reconciled: {why}"
+        self.tell(Tell(level=Level.ALARM, message=f"{link.name}: {link.blocked}"))
+        self._changed()
+
+    async def idle(self) -> None:
+        """Wait until every order that was handed out has been answered or is in doubt."""
+        while self._sending:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    def settle_doubts(self) -> None:
+        """See to it that every account with an order in doubt is asked until it isn't."""
+        for ticket in self.desk.in_doubt():
+            if self._group is not None and ticket.account not in self._settling:
+                self._settling.add(ticket.account)
+                self._group.start_soon(self._settle, self.wiring.links[ticket.account])
+
+    async def _settle(self, link: Link) -> None:
+        """Look up, with growing pauses, while the account is connected.
+
+        When it isn't, the next connection's reconciliation does it.
+        """
+        attempt = 0
+        while self.desk.in_doubt(link.name) and link.connected:
+            await anyio.sleep(_DOUBT_PAUSES_S[min(attempt, len(_DOUBT_PAUSES_S) - 1)])
+            attempt += 1
+            try:
+                await self.desk.settle(link)
+            except (BrokerError, ReconciliationError) as error:
+                body = {"account": link.name, "problem": str(error)}
+                self.wiring.journal.append("settle_failed", body)
+        self._settling.discard(link.name)
+
+    async def stepped(self, time: int) -> None:
+        """Close a step of the market: wait for its orders, keep equity, report.
+
+        The journal is flushed a few times a second: what is lost of it by a crash is asked of
+        the brokers again, or decided again, on restart. Intents never wait for this.
+        """
+        await self.idle()
+        for name, book in self.book.accounts.items():
+            equity = book.equity()
+            if equity is not None:
+                for store in self.wiring.stores:
+                    store.equity(time, name, book.balance, equity)
+        self.wiring.journal.append("step", {"time": time})
+        if anyio.current_time() - self._flushed >= _FLUSH_INTERVAL_S:
+            self._flushed = anyio.current_time()
+            self.wiring.journal.flush()
+            self.write_status()
+        self.wiring.observer.on_step(time, self)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the pool's and the book's state, JSON-ready."""
+        now = anyio.current_time()
+        return {
+            "time": format_time(self.wiring.clock.now()),
+            "process_id": os.getpid(),
+            "stopped": self._stopping,
+            "accounts": [
+                {
+                    "account": link.name,
+                    "tradable": link.state().tradable,
+                    "why": link.state().why,
+                    "endpoints": [session.snapshot(now) for session in link.sessions],
+                }
+                for link in self.wiring.links.values()
+            ],
+            "routes": self.book.routes,
+            "open_orders": [
+                {
+                    "client_order_id": each.client_order_id,
+                    "account": each.account,
+                    "instrument": each.instrument,
+                    "stage": each.stage.value,
+                }
+                for each in unsettled(self.desk.tickets)
+            ],
+            "positions": [
+                {
+                    "account": name,
+                    "instrument": symbol,
+                    "quantity": str(held.quantity),
+                    "average_price": str(held.average_price),
+                }
+                for name, book in self.book.accounts.items()
+                for symbol, held in book.holdings.items()
+            ],
+        }
+
+    def write_status(self) -> None:
+        """Write the snapshot where ``mtquant status`` reads it, whole or not at all."""
+        path = self.wiring.status_file
+        if path is None:
+            return
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(self.snapshot()), encoding="utf-8")
+        fresh.replace(path)
+
+    def _close(self) -> None:
+        self._stopping = True
+        try:
+            body = {"open_orders": [each.client_order_id for each in unsettled(self.desk.tickets)]}
+            self.wiring.journal.append("stopped", body, durable=True)
+        except JournalError:
+            pass
+        finally:
+            for store in self.wiring.stores:
+                store.close()
+            self.wiring.journal.close()

@@ -1,0 +1,154 @@
+"""Where events come from: a replay of recorded bars, or the brokers' own prices."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import anyio
+
+from mtquant.clock import SECOND, ManualClock
+from mtquant.decide import AccountSeen, BarClosed
+from mtquant.engine import Engine
+from mtquant.errors import BrokerError, ReconciliationError
+from mtquant.link import Link
+from mtquant.model import Bar, Bars, Timeframe
+
+_WARMUP_BARS = 1000
+_LONG_POLL_S = 10.0
+
+
+class Replay:
+    """Recorded bars, step by step: every broker's clock moves, then the strategies decide.
+
+    ``speed`` is in steps a second, 0 for as fast as it goes. Steps that the journal says were
+    done warm the strategies up and trade nothing.
+    """
+
+    def __init__(self, bars: Mapping[str, Bars], clock: ManualClock, speed: float = 0.0) -> None:
+        self._clock = clock
+        self._speed = speed
+        grouped: dict[int, list[Bar]] = defaultdict(list)
+        for series in bars.values():
+            length = series.timeframe.seconds * SECOND
+            for index, opened in enumerate(series.time):
+                grouped[opened + length].append(series.bar(index))
+        self.steps = sorted(grouped.items())
+
+    async def __call__(self, engine: Engine) -> None:
+        """Feed every step to ``engine``."""
+        done = engine.recovered.step
+        for time, bars in self.steps:
+            if done is not None and time <= done:
+                for bar in bars:
+                    engine.emit(BarClosed(time=time, bar=bar, trade=False))
+                continue
+            self._clock.set(time)
+            await self.before_step(time, engine)
+            async with anyio.create_task_group() as group:
+                for link in engine.wiring.links.values():
+                    group.start_soon(_advance, engine, link, time)
+            for bar in bars:
+                engine.emit(BarClosed(time=time, bar=bar))
+            await engine.stepped(time)
+            if self._speed:
+                await anyio.sleep(1 / self._speed)
+
+    async def before_step(self, time: int, engine: Engine) -> None:
+        """Hold the replay here, where a subclass has a reason to."""
+
+
+async def _advance(engine: Engine, link: Link, time: int) -> None:
+    """Move one broker to ``time``; one that is down catches up when it is back."""
+    if link.blocked or not link.connected or not link.stepped:
+        return
+    try:
+        moved = await link.advance(time)
+        engine.emit(
+            AccountSeen(time=time, name=link.name, account=moved.account, quotes=moved.quotes)
+        )
+        if moved.cursor != engine.desk.cursors.get(link.name):
+            await engine.desk.catch_up(link)
+    except BrokerError:
+        # The session that made the call has noted the fault and looks after it.
+        return
+    except ReconciliationError as error:
+        engine.block(link, str(error))
+
+
+class Live:
+    """The brokers' own prices: quotes and money are asked for at an interval, bars when one ends.
+
+    Bars come from the broker's history, so a gap in our own connection leaves none in the series;
+    a bar that is already old when it comes warms the strategies up and trades nothing.
+    """
+
+    def __init__(self, timeframe: Timeframe, poll_s: float) -> None:
+        self.timeframe = timeframe
+        self.poll_s = poll_s
+        self._last: dict[str, int] = {}
+
+    async def __call__(self, engine: Engine) -> None:
+        """Feed ``engine`` until cancelled."""
+        async with anyio.create_task_group() as group:
+            for link in engine.wiring.links.values():
+                group.start_soon(self._follow, engine, link)
+            while True:
+                for link in engine.wiring.links.values():
+                    await self._look(engine, link)
+                for symbol in engine.wiring.symbols:
+                    await self._bars(engine, symbol)
+                await engine.stepped(engine.wiring.clock.now())
+                await anyio.sleep(self.poll_s)
+
+    async def _follow(self, engine: Engine, link: Link) -> None:
+        """Take in orders and executions as they happen."""
+        while True:
+            if link.blocked or not link.connected:
+                await anyio.sleep(self.poll_s)
+                continue
+            try:
+                await engine.desk.catch_up(link, _LONG_POLL_S)
+            except BrokerError:
+                await anyio.sleep(self.poll_s)
+            except ReconciliationError as error:
+                engine.block(link, str(error))
+
+    async def _look(self, engine: Engine, link: Link) -> None:
+        if link.blocked or not link.connected:
+            return
+        try:
+            quotes = await link.quotes(engine.wiring.symbols)
+            account = await link.account()
+        except BrokerError:
+            return
+        now = engine.wiring.clock.now()
+        engine.emit(AccountSeen(time=now, name=link.name, account=account, quotes=quotes))
+
+    async def _bars(self, engine: Engine, symbol: str) -> None:
+        """Feed the bars of ``symbol`` that have ended since the last one fed."""
+        link = _first_with(engine, symbol)
+        if link is None:
+            return
+        length, now = self.timeframe.seconds * SECOND, engine.wiring.clock.now()
+        last = self._last.get(symbol)
+        if last is not None and now < last + 2 * length:
+            return
+        missing = _WARMUP_BARS if last is None else min(_WARMUP_BARS, (now - last) // length)
+        try:
+            series = await link.bars(symbol, self.timeframe, int(missing))
+        except BrokerError:
+            return
+        for index, opened in enumerate(series.time):
+            if last is None or opened > last:
+                self._last[symbol] = opened
+                fresh = last is not None and now - (opened + length) < length
+                engine.emit(BarClosed(time=now, bar=series.bar(index), trade=fresh))
+
+
+def _first_with(engine: Engine, symbol: str) -> Link | None:
+    preferred: Sequence[str] = engine.wiring.preference(symbol)
+    links = (engine.wiring.links[name] for name in preferred)
+    return next(
+        (link for link in links if link.connected and symbol in link.symbols.instruments), None
+    )

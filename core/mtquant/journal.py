@@ -1,0 +1,122 @@
+"""The append-only trail: what was decided, sent and answered, on disk before it matters.
+
+SQLite in WAL mode with synchronous=FULL: a commit is an fsync. An entry that must be on disk
+before the next act (an order's intent, a breaker's level) is written durably; facts that a broker
+can be asked for again ride along with the next durable entry or flush.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtquant.clock import Clock
+from mtquant.errors import JournalError
+from mtquant.model import to_json
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entry (
+    seq  INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER IF NOT EXISTS entry_no_update BEFORE UPDATE ON entry
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS entry_no_delete BEFORE DELETE ON entry
+    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journal entry; ``time`` is the journal clock's, in nanoseconds UTC."""
+
+    seq: int
+    time: int
+    kind: str
+    body: dict[str, Any]
+
+
+class Journal:
+    """The journal of one engine, in ``folder``; a second engine on it is refused."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = None
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _locked(folder / "journal.lock")
+            self._db = sqlite3.connect(folder / "journal.db", isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+            (self._seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(f"{folder}: the journal can't be opened: {error}") from error
+
+    def append(self, kind: str, body: dict[str, Any], *, durable: bool = False) -> Entry:
+        """Append an entry; with ``durable`` it, and all before it, are on disk on return.
+
+        Raises JournalError where the disk refuses: then nothing may be sent.
+        """
+        entry = Entry(self._seq + 1, self._clock.now(), kind, body)
+        try:
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(
+                "INSERT INTO entry VALUES (?, ?, ?, ?)",
+                (entry.seq, entry.time, kind, to_json(body)),
+            )
+            if durable:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal can't be written: {error}") from error
+        self._seq = entry.seq
+        return entry
+
+    def flush(self) -> None:
+        """Put what was appended on disk. Raises JournalError where the disk refuses."""
+        try:
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal can't be written: {error}") from error
+
+    def entries(self, *kinds: str) -> Iterator[Entry]:
+        """Yield the entries of ``kinds`` (all if none is named), oldest first."""
+        where = f"WHERE kind IN ({','.join('?' * len(kinds))})" if kinds else ""
+        query = f"SELECT seq, time, kind, body FROM entry {where} ORDER BY seq"  # noqa: S608 - placeholders only
+        for seq, time, kind, body in self._db.execute(query, kinds):
+            yield Entry(seq, time, kind, json.loads(body))
+
+    def newest_time(self) -> int | None:
+        """Return the time of the newest entry, None where there is none."""
+        (newest,) = self._db.execute("SELECT max(time) FROM entry").fetchone()
+        return None if newest is None else int(newest)
+
+    def close(self) -> None:
+        """Flush, close and let another engine in."""
+        self.flush()
+        self._db.close()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _locked(path: Path) -> sqlite3.Connection:
+    """Hold an exclusive lock that the system releases when this process dies, however it dies."""
+    lock = sqlite3.connect(path, isolation_level=None, timeout=0)
+    try:
+        lock.execute("PRAGMA locking_mode=EXCLUSIVE")
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        lock.close()
+        raise JournalError(
+            f"{path.parent}: another engine is using this journal. Stop it, or set another "
+            "engine.state_dir"
+        ) from None
+    return lock

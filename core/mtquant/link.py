@@ -1,0 +1,188 @@
+"""One account as the engine sees it: its servers, spoken to in our symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from mtquant.contract import Broker
+from mtquant.model import (
+    Account,
+    Advanced,
+    Bars,
+    Capabilities,
+    Changes,
+    CloseRequest,
+    Fill,
+    Fills,
+    Instrument,
+    Instruments,
+    OrderReport,
+    OrderRequest,
+    Orders,
+    Position,
+    Quote,
+    Quotes,
+    Timeframe,
+)
+from mtquant.pool import ConnectionState, Session, first_able
+from mtquant.route import AccountState
+from mtquant.symbols import Spelling, SymbolMap
+
+T = TypeVar("T")
+_Named = TypeVar("_Named", Quote, Fill, OrderReport, Position, Bars, Instrument)
+
+
+class Link:
+    """An account behind one or more servers.
+
+    ``blocked`` says why it isn't traded although it is connected, such as a book that doesn't
+    agree. Quotes, orders and fills go out and come in under canonical symbols.
+    """
+
+    def __init__(self, name: str, sessions: Sequence[Session], spelling: Spelling) -> None:
+        self.name = name
+        self.sessions = sessions
+        self.blocked = "not yet reconciled"
+        self.symbols = SymbolMap(name, spelling, ())
+        self._spelling = spelling
+
+    @property
+    def connected(self) -> bool:
+        """True while some server of the account can be called."""
+        return any(session.connected for session in self.sessions)
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the account's servers offer, once one has connected."""
+        return next((each.capabilities for each in self.sessions if each.capabilities), None)
+
+    @property
+    def stepped(self) -> bool:
+        """True where the client moves the venue's clock."""
+        return self.capabilities is not None and self.capabilities.clock == "stepped"
+
+    def state(self) -> AccountState:
+        """Return what routing needs to know."""
+        healthy = [each for each in self.sessions if each.state is ConnectionState.HEALTHY]
+        open_for_trade = any(each.health and each.health.trading_allowed for each in healthy)
+        why = self.blocked or (self.sessions[0].problem if not healthy else "")
+        if not why and not open_for_trade:
+            why = "the broker doesn't allow trading now"
+        return AccountState(
+            name=self.name,
+            tradable=not why,
+            symbols=frozenset(each for each in self.symbols.instruments),
+            why=why,
+        )
+
+    def instruments(self) -> dict[str, Instrument]:
+        """Return the account's instruments by our symbols, and named by them."""
+        return {
+            symbol: replace(each, instrument=symbol)
+            for symbol, each in self.symbols.instruments.items()
+        }
+
+    async def ask(self, use: Callable[[Broker], Awaitable[T]]) -> T:
+        """Make one call through the account's best server."""
+        return await first_able(self.sessions, use)
+
+    async def learn(self) -> None:
+        """Read the instruments and map their symbols."""
+        listed: list[Instrument] = []
+        cursor: str | None = None
+        while True:
+            page = await self._instruments(cursor)
+            listed.extend(page.instruments)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        self.symbols = SymbolMap(self.name, self._spelling, listed)
+
+    async def _instruments(self, cursor: str | None) -> Instruments:
+        return await self.ask(lambda it: it.search_instruments("", cursor=cursor))
+
+    async def _orders(self, cursor: str | None) -> Orders:
+        return await self.ask(lambda it: it.list_orders(cursor=cursor))
+
+    async def place(self, order: OrderRequest) -> OrderReport:
+        """Place an order."""
+        theirs = replace(order, instrument=self.symbols.theirs(order.instrument))
+        return self._report(await self.ask(lambda it: it.place_order(theirs)))
+
+    async def close(self, close: CloseRequest) -> OrderReport:
+        """Close a position."""
+        symbol = close.instrument
+        theirs = close if symbol is None else replace(close, instrument=self.symbols.theirs(symbol))
+        return self._report(await self.ask(lambda it: it.close_position(theirs)))
+
+    async def order(self, client_order_id: str) -> OrderReport:
+        """Look an order up by our id; raises Refused (not_found) where there is none."""
+        return self._report(
+            await self.ask(lambda it: it.get_order(client_order_id=client_order_id))
+        )
+
+    async def fence(self, client_order_id: str) -> OrderReport:
+        """Cancel an order, or make an id that was never seen void for ever."""
+        return self._report(
+            await self.ask(lambda it: it.cancel_order(client_order_id=client_order_id))
+        )
+
+    async def account(self) -> Account:
+        """Return the account's money."""
+        return await self.ask(lambda it: it.get_account())
+
+    async def positions(self) -> tuple[Position, ...]:
+        """Return the open positions."""
+        held = await self.ask(lambda it: it.get_positions())
+        return tuple(self._ours(each) for each in held.positions)
+
+    async def working_orders(self) -> tuple[OrderReport, ...]:
+        """Return every order that may still act."""
+        found: list[OrderReport] = []
+        cursor: str | None = None
+        while True:
+            page = await self._orders(cursor)
+            found.extend(self._report(each) for each in page.orders)
+            cursor = page.next_cursor
+            if cursor is None:
+                return tuple(found)
+
+    async def fills(self, since: str | None = None, order_id: str | None = None) -> Fills:
+        """Return executions after a cursor, of one order if it is named."""
+        page = await self.ask(lambda it: it.list_fills(since=since, order_id=order_id))
+        return replace(page, fills=tuple(self._ours(each) for each in page.fills))
+
+    async def changes(self, since: str | None, wait_s: float = 0) -> Changes:
+        """Return what changed after a cursor, waiting up to ``wait_s`` for it."""
+        found = await self.ask(lambda it: it.get_changes(since=since, wait_s=wait_s))
+        return replace(
+            found,
+            orders=tuple(self._report(each) for each in found.orders),
+            fills=tuple(self._ours(each) for each in found.fills),
+        )
+
+    async def quotes(self, symbols: Sequence[str]) -> tuple[Quote, ...]:
+        """Return the newest quotes of those of ``symbols`` that the account lists."""
+        theirs = tuple(
+            self.symbols.theirs(symbol) for symbol in symbols if symbol in self.symbols.instruments
+        )
+        found: Quotes = await self.ask(lambda it: it.get_quotes(theirs))
+        return tuple(self._ours(each) for each in found.quotes)
+
+    async def bars(self, symbol: str, timeframe: Timeframe, count: int) -> Bars:
+        """Return the last ``count`` closed bars."""
+        theirs = self.symbols.theirs(symbol)
+        return self._ours(await self.ask(lambda it: it.get_bars(theirs, timeframe, count=count)))
+
+    async def advance(self, to: int) -> Advanced:
+        """Move a stepped venue's clock."""
+        moved = await self.ask(lambda it: it.advance_clock(to))
+        return replace(moved, quotes=tuple(self._ours(each) for each in moved.quotes))
+
+    def _ours(self, value: _Named) -> _Named:
+        return replace(value, instrument=self.symbols.ours(value.instrument))
+
+    def _report(self, report: OrderReport) -> OrderReport:
+        return replace(self._ours(report), fills=tuple(self._ours(each) for each in report.fills))

@@ -1,0 +1,81 @@
+"""What the gate decided, with all it looked at: enough to decide again and compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from mtquant.clock import format_time
+from mtquant.contract import Finding, Proposal, RiskState
+from mtquant.model import Signal, plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The gate's answer to one signal, and its inputs.
+
+    ``code`` is ``approved``, ``reducing`` or the reason of the veto; ``message`` says it in a
+    sentence. ``proposal`` is the order as far as it was worked out, so a vetoed one may have it
+    too: look at ``approved``. ``findings`` are the verdicts in the order they were asked for.
+    ``signal``, ``account`` (our name for it) and ``state`` are what was decided on.
+    """
+
+    approved: bool
+    proposal: Proposal | None
+    findings: tuple[Finding, ...]
+    code: str
+    message: str
+    signal: Signal
+    account: str
+    state: RiskState | None
+
+    def payload(self) -> dict[str, Any]:
+        """Return the decision JSON-ready: decimals as strings, times as RFC 3339."""
+        proposal = _json(self.proposal)
+        if isinstance(proposal, dict):
+            # Said once, beside it.
+            del proposal["signal"], proposal["account"]
+        return {
+            "approved": self.approved,
+            "code": self.code,
+            "message": self.message,
+            "account": self.account,
+            "signal": _json(self.signal),
+            "proposal": proposal,
+            "findings": _json(self.findings),
+            "state": _json(self.state),
+        }
+
+
+def figure(number: Decimal) -> str:
+    """Return ``number`` for a sentence: thousands apart, at most 8 places, no trailing zeros."""
+    text = f"{number:,.8f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _json(value: object) -> object:
+    """Return ``value`` as JSON types. What a plugin put in and JSON lacks is named by its type."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Sequence):
+        return [_json(each) for each in value]
+    return _table(value) if is_dataclass(value) else type(value).__name__
+
+
+def _table(value: Any) -> dict[str, object]:  # noqa: ANN401 - any of our dataclasses
+    """Return a dataclass by its field names; a field named ``time`` is nanoseconds inside."""
+    table = {each.name: getattr(value, each.name) for each in fields(value)}
+    return {
+        name: format_time(each) if name == "time" and isinstance(each, int) else _json(each)
+        for name, each in table.items()
+    }

@@ -1,0 +1,331 @@
+"""The gate: breaker, then sizing, then checks. No order is sent without its approval.
+
+It fails closed. A check or a sizer that raises, answers nonsense or enlarges the order is a
+veto, and so is any number that is missing or isn't one.
+
+*Prices.* The reference price is the ask for a buy and the bid for a sell. Both protective prices
+are rounded to the price step away from it, so that neither is tighter than the strategy asked
+for, and the size follows from the rounded stop: the loss at it is never more than was meant.
+
+*Quantities.* They are rounded down to the quantity step, after sizing and after every reduction.
+One above the instrument's maximum is refused, not trimmed: it's a sign that something is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
+
+from mtquant.contract import (
+    BreakerLevel,
+    Check,
+    Finding,
+    Plugin,
+    Proposal,
+    RiskState,
+    Sizer,
+    Verdict,
+)
+from mtquant.errors import Vetoed
+from mtquant.model import Instrument, Quote, Side, Signal, plain
+from mtquant.risk.breaker import BreakerRules
+from mtquant.risk.decision import Decision, figure
+
+_ZERO = Decimal(0)
+_NO_PRICE = Decimal("NaN")
+
+
+class Gate:
+    """One sizer, the checks in their order, and the rules of the breaker."""
+
+    def __init__(
+        self, sizer: Sizer[Any], checks: Sequence[Check[Any]], rules: BreakerRules
+    ) -> None:
+        self.sizer = sizer
+        self.checks = tuple(checks)
+        self.rules = rules
+
+    def review(self, signal: Signal, account: str, state: RiskState) -> Decision:
+        """Decide on the new exposure that ``signal`` asks for at ``account``."""
+        review = _Review(signal=signal, account=account, state=state)
+        approved, code = False, "check_failed"
+        try:
+            message = review.run(self)
+            approved, code = True, "approved"
+        except Vetoed as veto:
+            code, message = veto.code, str(veto)
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises is a veto
+            # The type alone: a plugin's text may hold anything, a secret too.
+            message = f"{review.stage} failed: {type(error).__name__}"
+        if not approved and not review.told:
+            review.findings.append(
+                Finding(
+                    check=review.stage,
+                    verdict=Verdict.VETOED,
+                    quantity=_ZERO,
+                    code=code,
+                    message=message,
+                )
+            )
+        return Decision(
+            approved=approved,
+            proposal=review.proposal,
+            findings=tuple(review.findings),
+            code=code,
+            message=message,
+            signal=signal,
+            account=account,
+            state=state,
+        )
+
+    def review_reduction(
+        self,
+        signal: Signal,
+        account: str,
+        side: Side,
+        quantity: Decimal,
+        state: RiskState | None,
+    ) -> Decision:
+        """Put on record that ``quantity`` of a position at ``account`` is closed by ``side``.
+
+        It is always approved, without a quote and at any breaker level: no check meant for new
+        exposure may block it. So the decision is good for ``close_position`` only, which can
+        never open a position. The reference price is NaN where there is no quote.
+        """
+        quote = state.quote if state else None
+        finding = Finding(
+            check="gate",
+            verdict=Verdict.APPROVED,
+            quantity=quantity,
+            code="reducing",
+            message="a reducing order is not asked about new exposure",
+        )
+        return Decision(
+            approved=True,
+            proposal=Proposal(
+                signal=signal,
+                account=account,
+                side=side,
+                quantity=quantity,
+                reference_price=_reference(side, quote) if quote else _NO_PRICE,
+                stop_loss=None,
+                take_profit=None,
+            ),
+            findings=(finding,),
+            code="reducing",
+            message=f"{side} {figure(quantity)} {signal.instrument} to reduce: {signal.reason}",
+            signal=signal,
+            account=account,
+            state=state,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Review:
+    """One signal's way through the gate; ``stage`` names who is being asked."""
+
+    signal: Signal
+    account: str
+    state: RiskState
+    stage: str = "gate"
+    findings: list[Finding] = field(default_factory=list)
+    proposal: Proposal | None = None
+
+    @property
+    def told(self) -> bool:
+        """True once a finding says why it was vetoed."""
+        return bool(self.findings) and self.findings[-1].verdict is Verdict.VETOED
+
+    def run(self, gate: Gate) -> str:
+        """Go all the way and return the approval's sentence; Vetoed and any error end it."""
+        signal, state = self.signal, self.state
+        _require_sane(signal, state.instrument)
+        self.stage = "breaker"
+        _require_trading(state.breaker)
+        self.stage = "gate"
+        quote = _require_prices(state)
+        side = Side.BUY if signal.direction > 0 else Side.SELL
+        price = _reference(side, quote)
+        stop_loss = _stop_loss(signal, side, quote, state.instrument)
+        take_profit = _take_profit(signal, side, price, state.instrument)
+        proposal = Proposal(
+            signal=signal,
+            account=self.account,
+            side=side,
+            quantity=self._size(gate, price, stop_loss),
+            reference_price=price,
+            stop_loss=stop_loss,
+            take_profit=take_profit,
+        )
+        self.proposal = proposal
+        for check in gate.checks:
+            proposal = replace(proposal, quantity=self._ask(check, proposal))
+            self.proposal = proposal
+        protection = f", stop at {plain(stop_loss)}" if stop_loss else ", without a stop"
+        name, size = signal.instrument, figure(proposal.quantity)
+        return f"{side} {size} {name} at {plain(price)}{protection}"
+
+    def _size(self, gate: Gate, price: Decimal, stop_loss: Decimal | None) -> Decimal:
+        """Return the sizer's quantity on the grid, made smaller while the breaker warns."""
+        self.stage = _name(gate.sizer)
+        signal = self.signal
+        if stop_loss is not None:
+            signal = replace(signal, stop_distance=abs(price - stop_loss))
+        wished = gate.sizer.size(signal, self.state, price)
+        quantity = _on_grid(wished, self.state.instrument)
+        self._note(Verdict.APPROVED, quantity, observed=plain(wished))
+        if self.state.breaker is not BreakerLevel.WARNED:
+            return quantity
+        self.stage = "breaker"
+        share = gate.rules.warned_size
+        quantity = _on_grid(wished * share, self.state.instrument)
+        self._note(
+            Verdict.REDUCED,
+            quantity,
+            code="warned",
+            limit=plain(share),
+            message=f"the loss breaker warns: {plain(share * 100)} % of the usual size",
+        )
+        return quantity
+
+    def _ask(self, check: Check[Any], proposal: Proposal) -> Decimal:
+        """Return the quantity that ``check`` lets pass; its veto raises Vetoed."""
+        self.stage = _name(check)
+        finding = check.review(proposal, self.state)
+        allowed = finding.quantity
+        if finding.verdict is Verdict.VETOED:
+            self.findings.append(finding)
+            raise Vetoed(finding.code or self.stage, finding.message)
+        whole = finding.verdict is Verdict.APPROVED and allowed == proposal.quantity
+        smaller = finding.verdict is Verdict.REDUCED and _ZERO <= allowed <= proposal.quantity
+        if not (whole or smaller):
+            message = (
+                f"{self.stage} answered {finding.verdict} with {allowed} "
+                f"to a proposal of {plain(proposal.quantity)}"
+            )
+            raise Vetoed("check_failed", message)
+        self.findings.append(finding)
+        return proposal.quantity if whole else _on_grid(allowed, self.state.instrument, finding)
+
+    def _note(self, verdict: Verdict, quantity: Decimal, **details: str) -> None:
+        self.findings.append(
+            Finding(check=self.stage, verdict=verdict, quantity=quantity, **details)
+        )
+
+
+def _name(plugin: Plugin[Any]) -> str:
+    return str(getattr(plugin, "name", type(plugin).__name__))
+
+
+def _reference(side: Side, quote: Quote) -> Decimal:
+    """Return the price at which a market order of ``side`` would fill."""
+    return quote.ask if side is Side.BUY else quote.bid
+
+
+def _require_sane(signal: Signal, instrument: Instrument) -> None:
+    """Refuse a signal that asks for no exposure, or that isn't a well-formed wish."""
+    if signal.direction not in {1, -1}:
+        raise Vetoed("invalid_signal", f"a signal of direction {signal.direction} opens nothing")
+    if signal.instrument != instrument.instrument:
+        message = f"the signal is for {signal.instrument}, the state for {instrument.instrument}"
+        raise Vetoed("invalid_signal", message)
+    if not (math.isfinite(signal.confidence) and 0 <= signal.confidence <= 1):
+        raise Vetoed("invalid_signal", f"a confidence of {signal.confidence} is not in 0 to 1")
+    for distance in (signal.stop_distance, signal.take_profit_distance):
+        if distance is not None and not _positive(distance):
+            raise Vetoed("invalid_signal", f"a distance of {distance} is not a positive number")
+    if not instrument.tradable:
+        raise Vetoed("market_closed", f"{instrument.instrument} cannot be traded now")
+
+
+def _require_trading(level: BreakerLevel) -> None:
+    """Refuse new exposure from REDUCING on."""
+    if level >= BreakerLevel.HALTED:
+        raise Vetoed("trading_halted", "the loss breaker has halted trading until a person resets")
+    if level >= BreakerLevel.REDUCING:
+        raise Vetoed("reducing_only", "the loss breaker lets positions be reduced only")
+
+
+def _require_prices(state: RiskState) -> Quote:
+    """Return the quote; refuse where it or the rate to the account's currency is missing."""
+    name, quote, rate = state.instrument.instrument, state.quote, state.quote_rate
+    if quote is None or not (_positive(quote.bid) and _positive(quote.ask)):
+        raise Vetoed("no_price", f"{name} has no price")
+    if quote.instrument != name:
+        raise Vetoed("no_price", f"the quote is of {quote.instrument}, not of {name}")
+    if rate is None or not _positive(rate):
+        message = f"no rate from {state.instrument.quote} to {state.account.currency}"
+        raise Vetoed("no_rate", message)
+    return quote
+
+
+def _stop_loss(signal: Signal, side: Side, quote: Quote, instrument: Instrument) -> Decimal | None:
+    """Return the stop's price; None where none is asked for.
+
+    A stop that stands nearer to the price that triggers it than the broker accepts is refused.
+    """
+    if signal.stop_distance is None:
+        return None
+    stop = _away(_reference(side, quote), -side.sign * signal.stop_distance, instrument)
+    room = (_reference(side.opposite, quote) - stop) * side.sign
+    if room < instrument.minimum_stop_distance or room <= 0:
+        message = (
+            f"the stop at {plain(stop)} stands {plain(room)} from the price that triggers it; "
+            f"the broker asks for {plain(instrument.minimum_stop_distance)} at least"
+        )
+        raise Vetoed("invalid_stop", message)
+    return stop
+
+
+def _take_profit(
+    signal: Signal, side: Side, price: Decimal, instrument: Instrument
+) -> Decimal | None:
+    """Return the take-profit's price; None where none is asked for."""
+    if signal.take_profit_distance is None:
+        return None
+    return _away(price, side.sign * signal.take_profit_distance, instrument)
+
+
+def _away(price: Decimal, offset: Decimal, instrument: Instrument) -> Decimal:
+    """Return ``price`` moved by ``offset``, rounded to the price step away from ``price``."""
+    steps = (price + offset) / instrument.price_step
+    rounding = ROUND_CEILING if offset > 0 else ROUND_FLOOR
+    moved = steps.to_integral_value(rounding) * instrument.price_step
+    if moved <= 0:
+        message = f"{plain(abs(offset))} away from {plain(price)} there is no price"
+        raise Vetoed("invalid_stop", message)
+    return moved
+
+
+def _on_grid(quantity: Decimal, instrument: Instrument, cause: Finding | None = None) -> Decimal:
+    """Return ``quantity`` rounded down to the step; refuse what the instrument doesn't take.
+
+    ``cause`` is the finding that made it so small, whose code a veto then carries.
+    """
+    name = instrument.instrument
+    if not (quantity.is_finite() and quantity >= 0):
+        raise Vetoed("invalid_quantity", f"{quantity} is no quantity of {name}")
+    if quantity > instrument.quantity_max:
+        message = (
+            f"{figure(quantity)} {name} is above the broker's maximum of "
+            f"{figure(instrument.quantity_max)} base units"
+        )
+        raise Vetoed("quantity_above_maximum", message)
+    rounded = quantity // instrument.quantity_step * instrument.quantity_step
+    if rounded < instrument.quantity_min or not rounded:
+        message = (
+            f"{figure(quantity)} {name} comes to {figure(rounded)} in steps of "
+            f"{figure(instrument.quantity_step)}, below the broker's minimum of "
+            f"{figure(instrument.quantity_min)} base units"
+        )
+        if cause is not None:
+            raise Vetoed(cause.code, f"{cause.message}; {message}")
+        raise Vetoed("quantity_below_minimum", message)
+    return rounded
+
+
+def _positive(number: Decimal) -> bool:
+    return number.is_finite() and number > 0

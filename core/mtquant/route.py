@@ -1,0 +1,36 @@
+"""Which account takes new exposure. Closing never comes here: it goes to whoever holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountState:
+    """What routing needs to know of an account; ``why`` says why it isn't tradable."""
+
+    name: str
+    tradable: bool
+    symbols: frozenset[str]
+    why: str = ""
+
+
+def choose(
+    symbol: str, preference: Sequence[str], states: Mapping[str, AccountState]
+) -> str | None:
+    """Return the first preferred account that is tradable and lists ``symbol``, or None."""
+    for name in preference:
+        state = states.get(name)
+        if state is not None and state.tradable and symbol in state.symbols:
+            return name
+    return None
+
+
+def routes(
+    symbols: Iterable[str],
+    preference: Callable[[str], Sequence[str]],
+    states: Mapping[str, AccountState],
+) -> dict[str, str | None]:
+    """Return where new exposure in each symbol goes now."""
+    return {symbol: choose(symbol, preference(symbol), states) for symbol in symbols}

@@ -1,0 +1,209 @@
+"""``Remote``: a ``Broker`` whose other end is an MCP server.
+
+Whatever fails between the two ends comes out as one of the error families: ``Refused`` where the
+call provably had no effect, ``OutcomeUnknown`` where an order may have got through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import wraps
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import anyio
+from anyio.abc import TaskStatus
+from mcp import Client, MCPError, types
+from mcp.server.lowlevel import Server
+from pydantic import ValidationError
+
+from mtquant.contract import Broker, Endpoint
+from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refused, Retry
+from mtquant.model import OrderReport, to_json
+from mtquant.wire.guard import checked
+from mtquant.wire.tools import Spec, specs_of
+from mtquant.wire.transport import transport_of
+
+START_S = 30
+"""How long a server may take to start and to list its tools."""
+_SPECS = specs_of(Broker)
+_log = logging.getLogger(__name__)
+
+
+class Remote(Broker):
+    """The broker that the server ``at`` an endpoint, or in this process, serves.
+
+    Use it as ``async with Remote(at) as broker``, entered and left in one task; calls may come
+    from any. Every call ends after ``timeout_s``. ``tools_digest`` is the SHA-256 of what the
+    server says its tools are.
+    """
+
+    def __init__(
+        self,
+        at: Endpoint | Server[Any],
+        *,
+        timeout_s: float = 10.0,
+        errlog: TextIO | None = None,
+    ) -> None:
+        self.tools_digest = ""
+        self._at, self._timeout_s, self._errlog = at, timeout_s, errlog
+        self._tools: frozenset[str] = frozenset()
+        self._transport: Any = None
+        self._client: Client | None = None
+        self._leave: anyio.Event
+        self._exit: AsyncExitStack
+
+    @property
+    def closed(self) -> bool:  # type: ignore[override]  # its holder only reads
+        """True while no call can succeed: not entered, left, or the connection known dead."""
+        return self._client is None or getattr(self._transport, "ended", False)
+
+    async def __aenter__(self) -> Self:
+        self._transport, self._leave = transport_of(self._at, self._errlog), anyio.Event()
+        async with AsyncExitStack() as stack:
+            group = await stack.enter_async_context(anyio.create_task_group())
+            failure: Refused | None = await group.start(self._keep)
+            if failure is None:
+                self._exit = stack.pop_all()
+                return self
+        raise failure
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave.set()
+        await self._exit.aclose()
+
+    async def _keep(self, *, task_status: TaskStatus[Refused | None]) -> None:
+        """Hold the connection in a task of its own, so that its death reaches no caller's task."""
+        ready = False
+        try:
+            with anyio.fail_after(START_S) as start:
+                async with Client(self._transport) as client:
+                    await self._list_tools(client)
+                    start.deadline = math.inf
+                    self._client, ready = client, True
+                    task_status.started(None)
+                    await self._leave.wait()
+        except Exception as error:  # noqa: BLE001 - the boundary: the SDK's transports raise anything, in groups
+            cause = _leaf(error)
+            if not ready:
+                task_status.started(_unreachable(cause))
+            _log.debug("the connection ended: %s", type(cause).__name__)
+        finally:
+            self._client = None
+
+    async def _list_tools(self, client: Client) -> None:
+        tools: list[types.Tool] = []
+        page = await client.list_tools()
+        tools += page.tools
+        while page.next_cursor is not None:
+            page = await client.list_tools(cursor=page.next_cursor)
+            tools += page.tools
+        listed = to_json([each.model_dump(mode="json", exclude_none=True) for each in tools])
+        self.tools_digest = hashlib.sha256(listed.encode()).hexdigest()
+        self._tools = frozenset(each.name for each in tools)
+
+    async def _call(self, spec: Spec, request: Any) -> Any:  # noqa: ANN401 - the tool's types
+        arguments = spec.dump(request)
+        client = self._client
+        if client is None or self.closed:
+            raise _not_sent(ErrorCode.NOT_CONNECTED, "there is no connection", Retry.SAFE)
+        if spec.name not in self._tools:
+            raise _not_sent(ErrorCode.UNSUPPORTED, f"this server does not offer {spec.name}")
+        try:
+            # Not Client.call_tool: it checks results against the server's own schema once more,
+            # which costs more than the adapters below and raises RuntimeError in mid-order.
+            with anyio.fail_after(self._timeout_s + getattr(request, "wait_s", 0)):
+                result = await client.session.send_request(
+                    types.CallToolRequest(
+                        params=types.CallToolRequestParams(name=spec.name, arguments=arguments)
+                    ),
+                    types.CallToolResult,
+                )
+        except TimeoutError:
+            raise _lost(spec, arguments, f"no answer within {self._timeout_s:g} s") from None
+        except MCPError as error:
+            if _transport_data(error).get("sent") is False:
+                raise _unreachable(error) from None
+            raise _lost(spec, arguments, "the connection failed before the answer came") from None
+        except Exception:  # noqa: BLE001 - the boundary: whatever the SDK makes of an answer it can't read
+            raise _malformed(spec, arguments) from None
+        return _result(spec, arguments, result)
+
+
+def _result(spec: Spec, arguments: dict[str, Any], result: types.CallToolResult) -> Any:  # noqa: ANN401 - the tool's
+    content: Any = result.structured_content
+    if result.is_error:
+        try:
+            raise BrokerError.of(content["error"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise _malformed(spec, arguments) from None
+    try:
+        value = spec.result.validate_python(content)
+    except ValidationError:
+        raise _malformed(spec, arguments) from None
+    return checked(value) if isinstance(value, OrderReport) else value
+
+
+def _lost(spec: Spec, arguments: dict[str, Any], reason: str) -> BrokerError:
+    """Return what a call without an answer means: nothing for a read, doubt for an order."""
+    if not spec.trades:
+        return _not_sent(ErrorCode.NOT_CONNECTED, f"{spec.name}: {reason}", Retry.SAFE)
+    client_order_id = arguments.get("client_order_id")
+    look_up = {"tool": "get_order", "args": {"client_order_id": client_order_id}}
+    return OutcomeUnknown(f"{spec.name}: {reason}", verify=look_up if client_order_id else None)
+
+
+def _malformed(spec: Spec, arguments: dict[str, Any]) -> BrokerError:
+    if spec.trades:
+        return _lost(spec, arguments, "the server's answer is malformed")
+    return _not_sent(ErrorCode.INTERNAL, f"{spec.name}: the server's answer is malformed")
+
+
+def _not_sent(code: ErrorCode, message: str, retry: Retry = Retry.NEVER) -> Refused:
+    return Refused(code, message, outcome=Outcome.NOT_SENT, retry=retry)
+
+
+def _unreachable(cause: BaseException) -> Refused:
+    """Return why no request got through; never the cause's own text, which may quote a secret."""
+    reason = str(_transport_data(cause).get("reason", type(cause).__name__))
+    if isinstance(cause, MCPError) and cause.code == types.CONNECTION_CLOSED and not cause.data:
+        reason = "it ended"
+    if reason.startswith("HTTP 4"):
+        return _not_sent(ErrorCode.AUTH_FAILED, f"the server turns this client away ({reason})")
+    return _not_sent(ErrorCode.NOT_CONNECTED, f"the server can't be reached ({reason})", Retry.SAFE)
+
+
+def _transport_data(error: BaseException) -> dict[str, Any]:
+    """Return what :class:`mtquant.wire.transport.Resilient` tells of a failure, if it is one."""
+    return error.data if isinstance(error, MCPError) and isinstance(error.data, dict) else {}
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _method(spec: Spec, port: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    @wraps(port)
+    async def call(self: Remote, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the port
+        if spec.flat:
+            (request,) = (*args, *kwargs.values())
+        else:
+            request = spec.request(*args, **kwargs)
+        return await self._call(spec, request)
+
+    return call
+
+
+for _spec in _SPECS.values():
+    setattr(Remote, _spec.name, _method(_spec, getattr(Broker, _spec.name)))

@@ -1,0 +1,108 @@
+"""How a client reaches a server: in memory, over a child's stdio, or over HTTP.
+
+The SDK lets one failed HTTP request kill the client and every call under way, and can't tell a
+request that never left from one whose answer was lost. ``Resilient`` cures both.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TextIO
+
+import httpx2
+from mcp import StdioServerParameters
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server.lowlevel import Server
+from mcp.types import CONNECTION_CLOSED
+
+from mtquant.contract import Endpoint
+from mtquant.errors import ConfigError
+
+_PING_S = 15
+"""A streaming MCP server sends a comment this often; a longer silence means that it is gone."""
+_UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+_TURNED_AWAY = frozenset({401, 403, 421})
+
+
+def transport_of(at: Endpoint | Server[Any], errlog: TextIO | None) -> Any:  # noqa: ANN401 - the SDK types it
+    """Return what ``mcp.Client`` connects to."""
+    if isinstance(at, Server):
+        return at
+    return Child(at, errlog) if at.url is None else _http(at.url, at.token)
+
+
+class Child:
+    """A server that is a child process; ``ended`` is true once it can answer no more."""
+
+    def __init__(self, at: Endpoint, errlog: TextIO | None) -> None:
+        if not at.command:
+            raise ConfigError("endpoint", "it has neither a command nor a url", "Set one of them.")
+        command, *arguments = at.command
+        parameters = StdioServerParameters(
+            command=command, args=arguments, env=dict(at.environment)
+        )
+        self._process = stdio_client(parameters, errlog or sys.stderr)
+        self._answers: Any = None
+
+    @property
+    def ended(self) -> bool:
+        """True once the client has closed its end, as it does when the child's output ends."""
+        return bool(self._answers and not self._answers.statistics().open_receive_streams)
+
+    async def __aenter__(self) -> tuple[Any, Any]:
+        self._answers, requests = await self._process.__aenter__()
+        return self._answers, requests
+
+    async def __aexit__(self, *error: Any) -> bool | None:  # noqa: ANN401, PYI036 - handed through
+        return await self._process.__aexit__(*error)
+
+
+@asynccontextmanager
+async def _http(url: str, token: str | None) -> AsyncIterator[Any]:
+    async with (
+        httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx2.Timeout(5, read=3 * _PING_S),
+            transport=Resilient(
+                httpx2.AsyncHTTPTransport(
+                    limits=httpx2.Limits(max_connections=32, max_keepalive_connections=16)
+                )
+            ),
+        ) as client,
+        streamable_http_client(url, http_client=client) as streams,
+    ):
+        yield streams
+
+
+class Resilient(httpx2.AsyncBaseTransport):
+    """Turns what fails below MCP into JSON-RPC errors that say whether the request was sent."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send ``request``; every failure is an answer."""
+        try:
+            response = await self._inner.handle_async_request(request)
+            if response.status_code in _TURNED_AWAY:
+                await response.aclose()
+                return _failed(request, f"HTTP {response.status_code}", sent=False)
+            if response.headers.get("content-type", "").startswith("application/json"):
+                await response.aread()  # a connection lost half-way must fail here, not later
+        except httpx2.TransportError as error:
+            return _failed(request, type(error).__name__, sent=not isinstance(error, _UNSENT))
+        return response
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+def _failed(request: httpx2.Request, reason: str, *, sent: bool) -> httpx2.Response:
+    error = {"code": CONNECTION_CLOSED, "message": reason, "data": {"reason": reason, "sent": sent}}
+    return httpx2.Response(
+        503, request=request, json={"jsonrpc": "2.0", "id": None, "error": error}
+    )

@@ -1,0 +1,161 @@
+"""Checks of what the account would hold after the order.
+
+Orders that are live or in doubt count as if they had filled, in the direction that is worse for
+the limit (RTS 6, article 15(2)): one whose fate isn't known makes no room.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from mtquant.contract import Check, Finding, Proposal, RiskState, Settings
+from mtquant.errors import Vetoed
+from mtquant.model import Positive, plain
+from mtquant.risk import figure
+
+ZERO = Decimal(0)
+
+
+class PositionLimitSettings(Settings):
+    """``max_quantity``: the largest position in one instrument, in base units (20 lots)."""
+
+    max_quantity: Positive = Decimal(2_000_000)
+
+
+class PositionLimit(Check[PositionLimitSettings]):
+    """Reduces an order to what still fits under the largest position; vetoes if nothing does."""
+
+    name = "position_limit"
+
+    def review(self, proposal: Proposal, state: RiskState) -> Finding:
+        """Compare the position after the fill with the limit."""
+        sign, limit = proposal.side.sign, self.settings.max_quantity
+        held = ZERO
+        for each in state.exposures:
+            if each.instrument == proposal.signal.instrument:
+                held += sign * each.quantity + max(ZERO, sign * each.working)
+        room = limit - held
+        if proposal.quantity <= room:
+            return self.approve(proposal)
+        message = (
+            f"{proposal.side} {figure(proposal.quantity)} base units of "
+            f"{proposal.signal.instrument} on top of {figure(held)} held or working that way would "
+            f"exceed the largest position of {figure(limit)}"
+        )
+        if room <= 0:
+            return self.veto("position_limit", message, limit=plain(limit), observed=plain(held))
+        return self.reduce(
+            "position_limit", room, message, limit=plain(limit), observed=plain(held)
+        )
+
+
+class NotionalSettings(Settings):
+    """Limits on notional value as multiples of equity: of one order, and of all together."""
+
+    max_order: Positive = Decimal(10)
+    max_gross: Positive = Decimal(20)
+
+
+class Notional(Check[NotionalSettings]):
+    """Vetoes an order worth too much; reduces one that, with all held and working, would be.
+
+    Longs and shorts add up: a hedge of one currency by another is no smaller bet on the broker.
+    """
+
+    name = "notional"
+
+    def review(self, proposal: Proposal, state: RiskState) -> Finding:
+        """Value the order and the account's exposure in the account's currency."""
+        currency, equity = state.account.currency, state.account.equity
+        if equity <= 0:
+            message = f"the equity is {figure(equity)} {currency}"
+            return self.veto("no_equity", message, observed=plain(equity))
+        unit = notional_of_one(proposal, state)
+        value, most = unit * proposal.quantity, self.settings.max_order * equity
+        if value > most:
+            return self.veto(
+                "order_notional",
+                f"an order worth {money(value, currency)} is above "
+                f"{figure(self.settings.max_order)} times the equity, {money(most, currency)}",
+                limit=plain(most),
+                observed=plain(value),
+            )
+        gross = sum(
+            ((abs(each.quantity) + abs(each.working)) * each.notional_rate)
+            for each in state.exposures
+            if each.quantity or each.working
+        )
+        return self._fit(proposal, unit, Decimal(gross), state)
+
+    def _fit(self, proposal: Proposal, unit: Decimal, gross: Decimal, state: RiskState) -> Finding:
+        currency = state.account.currency
+        most = self.settings.max_gross * state.account.equity
+        if not gross.is_finite():
+            message = "a position or working order of the account can't be valued now"
+            return self.veto("unvalued_exposure", message, limit=plain(most))
+        value = unit * proposal.quantity
+        if gross + value <= most:
+            return self.approve(proposal)
+        message = (
+            f"{money(value, currency)} on top of {money(gross, currency)} held and working would "
+            f"exceed {figure(self.settings.max_gross)} times the equity, {money(most, currency)}"
+        )
+        if gross >= most:
+            return self.veto("gross_notional", message, limit=plain(most), observed=plain(gross))
+        room = (most - gross) / unit
+        return self.reduce(
+            "gross_notional", room, message, limit=plain(most), observed=plain(gross)
+        )
+
+
+class MarginSettings(Settings):
+    """``min_level``: the least margin level after the order, equity over margin (2 is 200 %)."""
+
+    min_level: Positive = Decimal(2)
+
+
+class Margin(Check[MarginSettings]):
+    """Vetoes an order after which equity would cover the margin too few times.
+
+    A broker counts no margin for what it hasn't filled, so working orders are added here, at this
+    instrument's margin rate.
+    """
+
+    name = "margin"
+
+    def review(self, proposal: Proposal, state: RiskState) -> Finding:
+        """Compare the margin level after the order with the least allowed."""
+        account, rate = state.account, state.instrument.margin_rate
+        working = sum(
+            abs(each.working) * each.notional_rate for each in state.exposures if each.working
+        )
+        order = notional_of_one(proposal, state) * proposal.quantity * rate
+        used = account.margin_used + Decimal(working) * rate + order
+        least = self.settings.min_level
+        if not used.is_finite():
+            message = "a working order of the account can't be valued now"
+            return self.veto("unvalued_exposure", message)
+        if account.equity < least * used:
+            level = account.equity / used * 100
+            return self.veto(
+                "margin",
+                f"the margin level after the order would be {level:.1f} %: equity "
+                f"{money(account.equity, account.currency)} over margin "
+                f"{money(used, account.currency)}; {figure(least * 100)} % is the least allowed",
+                limit=plain(least),
+                observed=plain(level / 100),
+            )
+        return self.approve(proposal)
+
+
+def notional_of_one(proposal: Proposal, state: RiskState) -> Decimal:
+    """Return what one base unit of the order is worth, in the account's currency."""
+    if state.quote_rate is None:
+        message = f"no rate from {state.instrument.quote} to {state.account.currency}"
+        raise Vetoed("no_rate", message)
+    return proposal.reference_price * state.quote_rate
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """Return an amount of money for a sentence."""
+    return f"{amount:,.2f} {currency}"
