@@ -1,0 +1,161 @@
+"""The account on disk: what SIGKILL at any moment must not lose.
+
+Every command that changes something is one ``BEGIN IMMEDIATE`` transaction, committed (fsync,
+WAL, synchronous=FULL) before it is answered. Only what changed is written. Two server processes
+may share the file: ``data_version`` tells each that the other has committed, and it reads the
+account afresh.
+
+How far a stepped clock has come is kept in a second file that isn't fsynced: it survives a kill of
+the process, and a power loss costs only price steps without any execution, which the client's next
+advance repeats to the same end.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from mtquant.exchange import Change, Exchange, Snapshot
+from mtquant.model import Fill, OrderReport, Position, to_json
+
+ORDER, FILL, POSITION = TypeAdapter(OrderReport), TypeAdapter(Fill), TypeAdapter(Position)
+_ACCOUNT = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS orders (
+    order_id TEXT PRIMARY KEY, client_order_id TEXT UNIQUE, body TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS changes (
+    seq INTEGER PRIMARY KEY, order_id TEXT NOT NULL, fill TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS fills_by_order ON changes (order_id) WHERE fill IS NOT NULL;
+CREATE TABLE IF NOT EXISTS positions (instrument TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+"""
+
+
+class Store:
+    """The files of one paper account, in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._db = _opened(folder / "account.db", "FULL")
+        self._clock = _opened(folder / "clock.db", "OFF")
+        self._db.executescript(_ACCOUNT)
+        self._clock.execute("CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY, at INT)")
+        self._version = -1
+        self._written = self.time()
+
+    def get(self, key: str) -> str | None:
+        """Return a setting of the account's own, such as when it was opened."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def time(self) -> int | None:
+        """Return how far the clock has come, None at the beginning."""
+        row = self._clock.execute("SELECT at FROM clock").fetchone()
+        kept = self.get("time")
+        known = [int(value) for value in (row[0] if row else None, kept) if value is not None]
+        return max(known, default=None)
+
+    def keep_time(self, time: int) -> None:
+        """Note how far the clock has come, without waiting for the disk."""
+        self._clock.execute("INSERT OR REPLACE INTO clock VALUES (1, ?)", (time,))
+
+    @contextmanager
+    def command(self, exchange: Exchange, time: int) -> Iterator[None]:
+        """Run a command on ``exchange`` as one transaction; what fails leaves no trace.
+
+        The exchange is read afresh first where another process has written.
+        """
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self.refresh(exchange)
+            yield
+            changes = exchange.take_changes()
+            if changes:
+                self._write(exchange, changes, time)
+            self._db.execute("COMMIT" if changes else "ROLLBACK")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._version = -1
+            raise
+
+    def refresh(self, exchange: Exchange) -> None:
+        """Read the account into ``exchange`` if another process has changed it."""
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        if version == self._version:
+            return
+        self._version = version
+        balance, numbered = self.get("balance"), self.get("numbered")
+        (seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()
+        orders = self._db.execute("SELECT body FROM orders ORDER BY rowid")
+        positions = self._db.execute("SELECT body FROM positions ORDER BY rowid")
+        exchange.restore(
+            Snapshot(
+                balance=exchange.settings.balance if balance is None else Decimal(balance),
+                seq=seq,
+                numbered=int(numbered or 0),
+                orders=[ORDER.validate_json(body) for (body,) in orders],
+                positions=[POSITION.validate_json(body) for (body,) in positions],
+            )
+        )
+
+    def set(self, key: str, value: str) -> None:
+        """Keep a setting of the account's own, once: a value that is there stays."""
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
+
+    def _write(self, exchange: Exchange, changes: list[Change], time: int) -> None:
+        for change in changes:
+            what = change.what
+            if isinstance(what, Fill):
+                row = (change.seq, what.order_id, to_json(FILL.dump_python(what, mode="json")))
+                self._db.execute("INSERT INTO changes VALUES (?, ?, ?)", row)
+                continue
+            body = to_json(ORDER.dump_python(what, mode="json"))
+            self._db.execute("INSERT INTO changes VALUES (?, ?, NULL)", (change.seq, what.order_id))
+            self._db.execute(
+                "INSERT INTO orders VALUES (?, ?, ?) "
+                "ON CONFLICT (order_id) DO UPDATE SET body = excluded.body",
+                (what.order_id, what.client_order_id, body),
+            )
+        self._db.execute("DELETE FROM positions")
+        for position in exchange.positions():
+            body = to_json(POSITION.dump_python(position, mode="json"))
+            self._db.execute("INSERT INTO positions VALUES (?, ?)", (position.instrument, body))
+        figures = {"balance": exchange.balance, "numbered": exchange.numbered, "time": time}
+        for key, value in figures.items():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
+
+    def changes(self, since: int, limit: int) -> list[tuple[int, str, Fill | None]]:
+        """Return (sequence, order id, execution or None) after ``since``, oldest first."""
+        rows = self._db.execute(
+            "SELECT seq, order_id, fill FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
+            (since, limit),
+        )
+        return [(seq, order, fill and FILL.validate_json(fill)) for seq, order, fill in rows]
+
+    def fills(
+        self, since: int, order_id: str | None, instrument: str | None, limit: int
+    ) -> list[tuple[int, Fill]]:
+        """Return executions after ``since``, oldest first, of one order or instrument if named."""
+        rows = self._db.execute(
+            "SELECT seq, fill FROM changes WHERE seq > ? AND fill IS NOT NULL "
+            "AND (? IS NULL OR order_id = ?) "
+            "AND (? IS NULL OR json_extract(fill, '$.instrument') = ?) ORDER BY seq LIMIT ?",
+            (since, order_id, order_id, instrument, instrument, limit),
+        )
+        return [(seq, FILL.validate_json(fill)) for seq, fill in rows]
+
+
+def _opened(path: Path, synchronous: str) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    database = sqlite3.connect(path, isolation_level=None, timeout=10)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute(f"PRAGMA synchronous={synchronous}")
+    return database
