@@ -41,6 +41,9 @@ class Observer:
     def on_sending(self, ticket: Ticket, link: Link) -> None:
         """Hear that an order, whose intent is on disk, is about to be sent."""
 
+    def on_record(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Hear what the decider puts into the journal, just before it is there."""
+
     def on_event(self, event: Event) -> None:
         """Hear of an event after the decider took it in."""
 
@@ -151,6 +154,7 @@ class Engine:
         for effect in self.wiring.decider.on(event):
             match effect:
                 case Record():
+                    self.wiring.observer.on_record(effect.kind, effect.body)
                     self.wiring.journal.append(effect.kind, effect.body, durable=effect.durable)
                 case Tell():
                     self.tell(effect)

@@ -84,9 +84,9 @@ class Link:
             for symbol, each in self.symbols.instruments.items()
         }
 
-    async def ask(self, use: Callable[[Broker], Awaitable[T]]) -> T:
-        """Make one call through the account's best server."""
-        return await first_able(self.sessions, use)
+    async def ask(self, use: Callable[[Broker], Awaitable[T]], *, waits: bool = False) -> T:
+        """Make one call through the account's best server; see :meth:`Session.call`."""
+        return await first_able(self.sessions, use, waits=waits)
 
     async def learn(self) -> None:
         """Read the instruments and map their symbols."""
@@ -156,7 +156,9 @@ class Link:
 
     async def changes(self, since: str | None, wait_s: float = 0) -> Changes:
         """Return what changed after a cursor, waiting up to ``wait_s`` for it."""
-        found = await self.ask(lambda it: it.get_changes(since=since, wait_s=wait_s))
+        found = await self.ask(
+            lambda it: it.get_changes(since=since, wait_s=wait_s), waits=wait_s > 0
+        )
         return replace(
             found,
             orders=tuple(self._report(each) for each in found.orders),

@@ -75,6 +75,7 @@ class Ticket:
     client_order_id: str
     account: str
     instrument: str
+    opens: bool
     stage: Stage = Stage.SENT
     status: OrderStatus = OrderStatus.PENDING_NEW
     was_in_doubt: bool = False
@@ -138,7 +139,12 @@ class OrderDesk:
             "request": _REQUEST.dump_python(request, mode="json", exclude_none=True),
         }
         self._journal.append("intent", body, durable=True)
-        ticket = Ticket(request.client_order_id, effect.account, request.instrument or "")
+        ticket = Ticket(
+            request.client_order_id,
+            effect.account,
+            request.instrument or "",
+            opens=isinstance(effect, Submit),
+        )
         self.tickets[ticket.client_order_id] = ticket
         return ticket
 

@@ -78,14 +78,18 @@ class Session:
         self._rng = rng
         self._broker: Broker | None = None
         self._wake = anyio.Event()
+        self._on_change: Callable[[], None] | None = None
 
     @property
     def connected(self) -> bool:
         """True while calls can be made, whether or not the session is trusted."""
         return self._broker is not None
 
-    async def call(self, use: Callable[[Broker], Awaitable[T]]) -> T:
-        """Make one call. Raises Refused (not_connected, not sent) where there's no connection."""
+    async def call(self, use: Callable[[Broker], Awaitable[T]], *, waits: bool = False) -> T:
+        """Make one call. Raises Refused (not_connected, not sent) where there's no connection.
+
+        A call that ``waits`` for something to happen says nothing of latency.
+        """
         broker = self._broker
         if broker is None:
             raise Refused(
@@ -104,13 +108,17 @@ class Session:
                 self._suspect(str(error))
             raise
         finally:
-            self.statistics.latencies.append(anyio.current_time() - started)
+            if not waits:
+                self.statistics.latencies.append(anyio.current_time() - started)
 
     def _suspect(self, problem: str) -> None:
         if self.state is ConnectionState.HEALTHY:
             self.state = ConnectionState.SUSPECT
         self.problem = problem
         self._wake.set()
+        if self._on_change is not None:
+            # At once: the next order must not be routed here in the meantime.
+            self._on_change()
 
     async def run(
         self,
@@ -122,6 +130,7 @@ class Session:
         ``on_change`` is told of each change of state.
         """
         failures = 0
+        self._on_change = on_change
         while True:
             try:
                 async with self._connect() as broker:
@@ -195,7 +204,9 @@ class Session:
         }
 
 
-async def first_able(sessions: Sequence[Session], use: Callable[[Broker], Awaitable[T]]) -> T:
+async def first_able(
+    sessions: Sequence[Session], use: Callable[[Broker], Awaitable[T]], *, waits: bool = False
+) -> T:
     """Make one call through the best of several servers before the same account.
 
     It moves on to the next server only where the call provably was not sent, so that an order
@@ -205,7 +216,7 @@ async def first_able(sessions: Sequence[Session], use: Callable[[Broker], Awaita
     refusal: Refused | None = None
     for session in sorted(sessions, key=lambda each: order[each.state]):
         try:
-            return await session.call(use)
+            return await session.call(use, waits=waits)
         except Refused as error:
             if error.code is not ErrorCode.NOT_CONNECTED or error.outcome is not Outcome.NOT_SENT:
                 raise

@@ -79,7 +79,7 @@ def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
     body = entry.body
     account = book.account(body["account"])
     cid = body["client_order_id"]
-    desk.tickets[cid] = Ticket(cid, account.name, body["instrument"])
+    desk.tickets[cid] = Ticket(cid, account.name, body["instrument"], opens=body["opens"])
     account.our_ids.add(cid)
     quantity = Decimal(body["request"]["quantity"])
     account.working[cid] = Working(

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
 
-from mtquant.decide import Event, Filled, Tell
+from mtquant.decide import Event, Filled
 from mtquant.engine import Engine, Observer
-from mtquant.link import Link
 from mtquant.model import Fill
-from mtquant.orders import Ticket
 
 
 @dataclass(frozen=True, slots=True)
 class AccountFill:
-    """An execution and the account it happened at; ``time`` is the market's."""
+    """An execution, the account it happened at, and whether it opened or added to a position."""
 
     account: str
-    time: int
     fill: Fill
+    opens: bool
 
 
 @dataclass(slots=True)
@@ -28,8 +29,8 @@ class Recorder(Observer):
     times: list[int] = field(default_factory=list)
     equity: list[float] = field(default_factory=list)
     fills: list[AccountFill] = field(default_factory=list)
-    moments: list[tuple[int, str]] = field(default_factory=list)
-    told: Counter[str] = field(default_factory=Counter)
+    vetoes: int = 0
+    _held: dict[tuple[str, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
     def on_step(self, time: int, engine: Engine) -> None:
         """Keep the equity of all accounts together."""
@@ -38,14 +39,16 @@ class Recorder(Observer):
             self.times.append(time)
             self.equity.append(float(equity))
 
+    def on_record(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Count the gate's vetoes."""
+        if kind == "verdict" and not body["approved"]:
+            self.vetoes += 1
+
     def on_event(self, event: Event) -> None:
         """Keep each execution."""
         if isinstance(event, Filled):
-            self.fills.append(AccountFill(event.name, event.fill.time, event.fill))
-
-    def on_tell(self, told: Tell) -> None:
-        """Count what people were told."""
-        self.told[told.level] += 1
-
-    def on_sending(self, ticket: Ticket, link: Link) -> None:
-        """Hear of an order about to be sent."""
+            key = (event.name, event.fill.instrument)
+            change = event.fill.side.sign * event.fill.quantity
+            opens = self._held[key] * change >= 0
+            self._held[key] += change
+            self.fills.append(AccountFill(event.name, event.fill, opens))

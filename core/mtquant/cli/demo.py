@@ -1,0 +1,298 @@
+"""``mtquant demo``: two paper brokers, 27 years of fixings, and one broker's death on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from mtquant.assemble import assemble
+from mtquant.audit import Audit, audit
+from mtquant.cli.progress import Progressing
+from mtquant.cli.recorder import Recorder
+from mtquant.cli.summary import accounts, as_json, rows, write_page
+from mtquant.clock import SystemClock, format_time, seeded
+from mtquant.config import Config
+from mtquant.decide import Event, OrderMoved, RoutesChanged, Tell
+from mtquant.engine import Engine
+from mtquant.errors import ConfigError
+from mtquant.feed import Replay
+from mtquant.link import Link
+from mtquant.model import OrderStatus
+from mtquant.orders import Ticket
+from mtquant.plugins import load_catalogue
+from mtquant.report import Mark
+
+SYMBOLS = ["EUR/USD", "GBP/USD", "USD/JPY"]
+VICTIM = "paper-a"
+OUTAGE_STEPS = 60
+"""How many fixings pass while the killed broker is down."""
+_MARKER = ".mtquant-demo"
+_KILL_LIMIT_S = 5.0
+NOTES = (
+    (
+        "Prices are the European Central Bank's daily euro reference rates, one fixing a day "
+        "around 14:15 Central European Time; GBP/USD and USD/JPY are crosses of them. Nobody "
+        "could trade at them."
+    ),
+    (
+        "An order that a fixing triggers is filled at that fixing, plus or less half a spread of "
+        "a pip. A real account would get a later price: the profit shown is not one to expect."
+    ),
+    (
+        "The strategy is a plain crossing of two moving averages: it is here to make orders, not "
+        "money."
+    ),
+)
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    """Return the demo's configuration."""
+    paper: dict[str, Any] = {
+        "plugin": "paper",
+        "prices": {"plugin": "ecb"},
+        "symbols": SYMBOLS,
+        "commission_per_million": "20",
+    }
+    return {
+        "engine": {"state_dir": str(folder), "restart_backoff_s": 0.25},
+        "market": {"feed": "replay", "timeframe": "D1", "source": {"plugin": "ecb"}},
+        "brokers": {
+            "paper-a": paper | {"spelling": {"suffix": ".a"}},
+            "paper-b": paper
+            | {
+                "spelling": {"separator": "_"},
+                "quantity_step": "100",
+                "quantity_min": "100",
+            },
+        },
+        "route": {"prefer": ["paper-a", "paper-b"], "symbols": {"USD/JPY": ["paper-b", "paper-a"]}},
+        "strategies": {
+            "trend": {"plugin": "sma_cross", "symbols": SYMBOLS, "fast": 20, "slow": 50}
+        },
+        "risk": {"sizer": {"plugin": "fixed_fraction", "fraction": "0.002"}},
+        "stores": {"csv": {}},
+    }
+
+
+@dataclass(slots=True)
+class Drama(Recorder):
+    """Kills the victim while one of its orders is in flight, once, after ``middle``."""
+
+    middle: int = 0
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    folder: Path = Path()
+    killed_at: int | None = None
+    killed_order: str = ""
+    back_at: int | None = None
+    fate: str = ""
+    recovery_s: float | None = None
+    _killed: float = 0.0
+    _was_down: bool = False
+    _now: int = 0
+    _back: anyio.Event | None = None
+    _progress: Progressing | None = None
+
+    def attach(self, progress: Progressing) -> None:
+        """Show progress through ``progress``."""
+        self._progress = progress
+
+    def on_step(self, time: int, engine: Engine) -> None:
+        """Keep the equity, and show how far the run has come."""
+        Recorder.on_step(self, time, engine)
+        self._now = time
+        if self._progress is not None:
+            self._progress.step(time, self.equity[-1] if self.equity else None)
+
+    def on_sending(self, ticket: Ticket, link: Link) -> None:
+        """Let the chosen order go out, and kill its broker the moment it has taken it."""
+        if self.killed_at is not None and self.recovery_s is None and link.name != VICTIM:
+            self.recovery_s = SystemClock().monotonic() - self._killed
+        due = self._now >= self.middle and self.killed_at is None
+        process = link.sessions[0].health
+        if not (due and ticket.opens and link.name == VICTIM and process):
+            return
+        ready = threading.Event()
+        account = self.folder / VICTIM / "account.db"
+        threading.Thread(
+            target=_kill_when_taken, args=(account, process.process_id, ready), daemon=True
+        ).start()
+        ready.wait(_KILL_LIMIT_S)
+        self.killed_at, self.killed_order = self._now, ticket.client_order_id
+        self._killed = SystemClock().monotonic()
+        self.console.print(
+            f"  {format_time(self._now)[:10]}  [bold]{VICTIM} gets SIGKILL with order "
+            f"{ticket.client_order_id} in flight[/]",
+            highlight=False,
+        )
+
+    def on_event(self, event: Event) -> None:
+        """Follow the killed broker's order, and its return."""
+        Recorder.on_event(self, event)
+        if isinstance(event, OrderMoved):
+            self._follow(event)
+        if isinstance(event, RoutesChanged) and self.killed_at is not None:
+            self._was_down |= VICTIM not in event.tradable
+            if self._was_down and self.back_at is None and VICTIM in event.tradable:
+                self.back_at = self._now
+                if self._back is not None:
+                    self._back.set()
+
+    def _follow(self, event: OrderMoved) -> None:
+        settled = event.status is not OrderStatus.IN_DOUBT
+        if event.client_order_id == self.killed_order and settled and not self.fate:
+            self.fate = "proven absent" if event.absent else f"{event.status}"
+
+    async def wait_until_back(self) -> None:
+        """Wait until the victim can be traded again."""
+        self._back = anyio.Event()
+        if self.back_at is None:
+            await self._back.wait()
+
+    def on_tell(self, told: Tell) -> None:
+        """Say what happens around the kill."""
+        near = self.killed_at is not None and self.back_at is None
+        if near and not told.message.startswith("loss breaker"):
+            self.console.print(f"  {format_time(self._now)[:10]}  {told.message}", highlight=False)
+
+    @property
+    def marks(self) -> list[Mark]:
+        """The outage, as the report marks it."""
+        if self.killed_at is None:
+            return []
+        return [Mark(time=self.killed_at, label=f"{VICTIM} killed", until=self.back_at)]
+
+
+def _kill_when_taken(account: Path, process_id: int, ready: threading.Event) -> None:
+    """SIGKILL the server when its account file changes: it has the order, nobody knows yet."""
+    clock = SystemClock()
+    database = sqlite3.connect(f"file:{account}?mode=ro", uri=True)
+    before = database.execute("PRAGMA data_version").fetchone()
+    ready.set()
+    limit = clock.monotonic() + _KILL_LIMIT_S
+    while clock.monotonic() < limit:
+        if database.execute("PRAGMA data_version").fetchone() != before:
+            break
+    database.close()
+    os.kill(process_id, signal.SIGKILL)
+
+
+def replay_of(drama: Drama) -> type[Replay]:
+    """Return a replay that, some steps after the kill, waits for the victim to be back."""
+
+    class Staged(Replay):
+        waited = 0
+
+        async def before_step(self, time: int, engine: Engine) -> None:  # noqa: ARG002 - its base's
+            if drama.killed_at is not None and drama.back_at is None:
+                self.waited += 1
+                if self.waited > OUTAGE_STEPS:
+                    await drama.wait_until_back()
+
+    return Staged
+
+
+def demo(folder: Path, *, as_json_text: bool) -> int:
+    """Run the demo in ``folder`` and return the exit code: 0 only if the books agree."""
+    _prepare(folder)
+    console = Console(stderr=True)
+    out = Console()
+    drama = Drama(console=console, folder=folder)
+    made = assemble(
+        Config.read(settings(folder), "demo"),
+        load_catalogue(),
+        seeded(1),
+        drama,
+        replay_of(drama),
+    )
+    replay = made.feed
+    if not isinstance(replay, Replay):
+        raise ConfigError("market.feed", "is not a replay", "The demo replays.")
+    drama.middle = replay.steps[len(replay.steps) // 2][0]
+    first, last = (format_time(replay.steps[index][0])[:10] for index in (0, -1))
+    console.print(
+        f"[bold]mtquant demo[/]: {', '.join(SYMBOLS)}, daily ECB fixings {first} to {last}\n"
+        "two paper brokers, each an MCP server in a process of its own: "
+        "paper-a (EURUSD.a), paper-b (EUR_USD)",
+        highlight=False,
+    )
+    found: list[Audit] = []
+
+    async def feed(engine: Engine) -> None:
+        with Progressing(console, len(replay.steps)) as progress:
+            drama.attach(progress)
+            await replay(engine)
+        found.append(await audit(engine))
+
+    anyio.run(made.engine.run, feed)
+    result = found[0]
+    summary = rows(made.engine, drama, result)
+    page = folder / "report.html"
+    write_page(
+        page,
+        made.engine,
+        drama,
+        made.bars,
+        title="mtquant demo",
+        subtitle=f"Moving-average cross on daily ECB fixings, {first} to {last}, "
+        "two paper brokers, one killed on the way",
+        summary=summary,
+        marks=drama.marks,
+        notes=NOTES,
+    )
+    if as_json_text:
+        figures = as_json(made.engine, drama, result)
+        figures |= {"recovery_s": drama.recovery_s, "killed_order_fate": drama.fate}
+        print(json.dumps(figures))  # noqa: T201 - what --json is for
+    else:
+        _show(out, made.engine, drama, summary)
+        out.print(f"report: {page}", soft_wrap=True, highlight=False)
+    for difference in result.differences:
+        console.print(f"[bold red]the books differ:[/] {difference}", highlight=False)
+    return 0 if result.clean else 1
+
+
+def _prepare(folder: Path) -> None:
+    """Start afresh in a folder that is new, empty or an earlier demo's; no other is touched."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / _MARKER).exists():
+            raise ConfigError(
+                "--dir", f"{folder} holds files that aren't an earlier demo's", "Choose another."
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / _MARKER).touch()
+
+
+def _show(out: Console, engine: Engine, drama: Drama, summary: list[Any]) -> None:
+    table = RichTable(title="Result", title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim")
+    for row in summary:
+        table.add_row(row.label, row.value, row.hint)
+    out.print(table)
+    money = accounts(engine)
+    each = RichTable(title="Accounts", title_justify="left")
+    for index, name in enumerate(money.head):
+        each.add_column(name, justify="left" if index in {0, 3} else "right")
+    for line in money.rows:
+        each.add_row(*line)
+    out.print(each)
+    if drama.recovery_s is not None and drama.fate:
+        out.print(
+            f"{VICTIM} died with order {drama.killed_order} in flight; looked up by its client "
+            f"order id it was {drama.fate}. First order on the other account "
+            f"{drama.recovery_s * 1000:.0f} ms after the kill.",
+            highlight=False,
+        )

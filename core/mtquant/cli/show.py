@@ -1,0 +1,137 @@
+"""What stands where: plugins, the pool of a running engine, breakers."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mtquant.book import Book
+from mtquant.clock import SystemClock
+from mtquant.config import load_config
+from mtquant.decide import Event
+from mtquant.errors import ConfigError, MtquantError
+from mtquant.journal import Journal
+from mtquant.orders import OrderDesk
+from mtquant.plugins import load_catalogue
+from mtquant.recover import recover
+
+_TEXT = {"Endpoint", "State"}
+
+
+def show_plugins(*, as_json: bool) -> None:
+    """List every plugin."""
+    listings = load_catalogue().listings
+    out = Console()
+    if as_json:
+        print(json.dumps([asdict(each) | {"status": each.status} for each in listings]))  # noqa: T201 - for machines
+        return
+    table = Table()
+    for head in ("Kind", "Name", "Distribution", "Version", "Status"):
+        table.add_column(head)
+    for each in listings:
+        table.add_row(each.kind, each.name, each.distribution, each.version, each.status)
+    out.print(table)
+    for each in listings:
+        if each.problem:
+            line = f"{each.kind} {each.name} ({each.distribution}): {each.problem}"
+            out.print(line, style="red", highlight=False, markup=False)
+
+
+def show_status(path: Path, *, as_json: bool) -> None:
+    """Show what the engine last wrote, and whether it still runs."""
+    config = load_config(path)
+    file = Path(config.engine.state_dir) / "status.json"
+    if not file.exists():
+        raise ConfigError(str(file), "no engine has run here", f"mtquant run --config {path}")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    found["running"] = not found["stopped"] and _alive(int(found["process_id"]))
+    if as_json:
+        print(json.dumps(found))  # noqa: T201 - for machines
+        return
+    out = Console()
+    state = f"running, process {found['process_id']}" if found["running"] else "not running"
+    out.print(f"engine: {state}; as of {found['time']}", highlight=False)
+    table = Table(title="Pool", title_justify="left")
+    for head in ("Endpoint", "State", "Calls", "Errors", "p50 / p99 ms", "Restarts", "Up (s)"):
+        table.add_column(head, no_wrap=True, justify="left" if head in _TEXT else "right")
+    notes = []
+    for account in found["accounts"]:
+        if account["why"]:
+            notes.append(f"{account['account']} takes no orders: {account['why']}")
+        for each in account["endpoints"]:
+            figures = ("calls", "errors", "latency", "restarts", "uptime_s")
+            each["latency"] = f"{each['p50_ms']} / {each['p99_ms']}" if each["p50_ms"] else None
+            cells = ["-" if each[name] is None else str(each[name]) for name in figures]
+            table.add_row(
+                each["endpoint"], each["state"] if found["running"] else "stopped", *cells
+            )
+    out.print(table)
+    for note in notes:
+        out.print(note, highlight=False, markup=False)
+    for symbol, account in found["routes"].items():
+        out.print(f"new exposure in {symbol} goes to {account or 'nowhere now'}", highlight=False)
+    for each in found["positions"]:
+        out.print(
+            f"{each['account']}: {each['quantity']} {each['instrument']} at "
+            f"{each['average_price']}",
+            highlight=False,
+        )
+    for each in found["open_orders"]:
+        out.print(
+            f"open order {each['client_order_id']} {each['instrument']} at {each['account']}: "
+            f"{each['stage']}",
+            highlight=False,
+        )
+
+
+def _alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def show_breakers(path: Path, *, reset_account: str | None, by: str, reason: str) -> None:
+    """Show each account's breaker from the journal, or reset one with a name and a reason."""
+    from mtquant.risk import reset  # noqa: PLC0415 - beside its only use
+
+    config = load_config(path)
+    journal = Journal(Path(config.engine.state_dir), SystemClock())
+    try:
+        book = Book()
+        recover(journal, book, OrderDesk(journal, SystemClock(), book, _deaf, _deaf))
+        out = Console()
+        for name, account in book.accounts.items():
+            if account.breaker is not None:
+                losses = ", ".join(f"{k} {v:.2%}" for k, v in account.breaker.losses.items())
+                level = account.breaker.level.name
+                out.print(f"{name}: {level}; loss since {losses}", highlight=False)
+        if reset_account is None:
+            return
+        state = book.account(reset_account).breaker if reset_account in book.accounts else None
+        if state is None:
+            raise ConfigError("--reset", f"no breaker of {reset_account!r}", "Name an account.")
+        if not by or not reason:
+            raise ConfigError("--by, --reason", "are missing", "Say who resets it, and why.")
+        try:
+            fresh = reset(state, by, reason)
+        except ValueError as error:
+            raise MtquantError(f"{reset_account}: {error}") from None
+        body = {"account": reset_account, "state": fresh.to_dict()}
+        journal.append("breaker", body, durable=True)
+        out.print(f"{reset_account}: reset to {fresh.level.name} by {by}: {reason}")
+    finally:
+        journal.close()
+
+
+def _deaf(_: Event | object) -> None:
+    """Recovery alone emits nothing."""
