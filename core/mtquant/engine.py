@@ -9,6 +9,8 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,7 @@ class Engine:
         self._sending = 0
         self._idle = anyio.Event()
         self._settling: set[str] = set()
+        self._broken_stores: set[str] = set()
         self._group: TaskGroup | None = None
         self._stopping = False
         self._flushed = 0.0
@@ -161,8 +164,8 @@ class Engine:
                 case Submit() | Close():
                     self._dispatch(effect)
         if isinstance(event, Filled):
-            for store in self.wiring.stores:
-                store.fill(event.name, event.fill)
+            account, fill = event.name, event.fill
+            self._store(lambda it: it.fill(account, fill))
         self.wiring.observer.on_event(event)
 
     def tell(self, told: Tell) -> None:
@@ -175,6 +178,18 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - a stranger's notifier may raise anything
                 body = {"notifier": notifier.name, "problem": type(error).__name__}
                 self.wiring.journal.append("notifier_failed", body)
+
+    def _store(self, use: Callable[[Store[Any]], None]) -> None:
+        """Use every store that still works; one that fails is told of once and left alone."""
+        for store in self.wiring.stores:
+            if store.name in self._broken_stores:
+                continue
+            try:
+                use(store)
+            except Exception as error:  # noqa: BLE001 - a stranger's store may raise anything
+                self._broken_stores.add(store.name)
+                message = f"store {store.name} failed and is no longer used: {error}"
+                self.tell(Tell(level=Level.ALARM, message=message))
 
     def _dispatch(self, effect: Submit | Close) -> None:
         """Put an order's intent on disk and hand it to its account's lane."""
@@ -249,11 +264,14 @@ class Engine:
         the brokers again, or decided again, on restart. Intents never wait for this.
         """
         await self.idle()
+        self.keep(time)
+
+    def keep(self, time: int) -> None:
+        """Keep equity, flush the journal and write the status, without waiting for orders."""
         for name, book in self.book.accounts.items():
             equity = book.equity()
             if equity is not None:
-                for store in self.wiring.stores:
-                    store.equity(time, name, book.balance, equity)
+                self._store(partial(_keep_equity, time, name, book.balance, equity))
         self.wiring.journal.append("step", {"time": time})
         if anyio.current_time() - self._flushed >= _FLUSH_INTERVAL_S:
             self._flushed = anyio.current_time()
@@ -316,6 +334,11 @@ class Engine:
         except JournalError:
             pass
         finally:
-            for store in self.wiring.stores:
-                store.close()
+            self._store(lambda it: it.close())
             self.wiring.journal.close()
+
+
+def _keep_equity(
+    time: int, account: str, balance: Decimal, equity: Decimal, store: Store[Any]
+) -> None:
+    store.equity(time, account, balance, equity)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mtquant import Indicator
-from mtquant.contract import iterate
 from mtquant.model import Bar, Bars, Timeframe
 from mtquant_indicators import indicators
 from mtquant_sources import sources
@@ -34,6 +33,10 @@ FILES = {
     "usdjpy-h1": Timeframe.H1,
 }
 SERIES = [*FILES, "walk", "ecb"]
+
+
+def each_of(bars: Bars) -> list[Bar]:
+    return [bars.bar(index) for index in range(len(bars))]
 
 
 @cache
@@ -103,7 +106,7 @@ def test_restarted_from_the_same_first_bar_is_never_stopped(data: str, name: str
     never_stopped = stepped(make(name), bars)
 
     restarted = make(name)
-    for bar in iterate(first(bars, stop)):
+    for bar in each_of(first(bars, stop)):
         restarted.update(bar)
 
     assert restarted.value == never_stopped[stop - 1]

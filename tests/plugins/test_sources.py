@@ -19,14 +19,17 @@ from pydantic import ValidationError
 
 from mtquant import Source
 from mtquant.clock import format_time, parse_time
-from mtquant.contract import iterate
 from mtquant.errors import ConfigError, PluginError
-from mtquant.model import Bars, Timeframe
+from mtquant.model import Bar, Bars, Timeframe
 from mtquant_sources import sources
 
 SOURCES = {each.name: each for each in sources()}
 DAY = 86400 * 10**9
 DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def each_of(bars: Bars) -> list[Bar]:
+    return [bars.bar(index) for index in range(len(bars))]
 
 
 def make(name: str, **settings: object) -> Source[Any]:
@@ -35,7 +38,7 @@ def make(name: str, **settings: object) -> Source[Any]:
 
 
 def rows(bars: Bars) -> list[tuple[float, ...]]:
-    return [(each.open, each.high, each.low, each.close, each.volume) for each in iterate(bars)]
+    return [(each.open, each.high, each.low, each.close, each.volume) for each in each_of(bars)]
 
 
 def test_ecb_has_the_majors_and_every_euro_rate() -> None:
@@ -56,7 +59,7 @@ def test_ecb_gives_the_banks_figures() -> None:
     for symbol, digits in [("EUR/USD", None), ("EUR/TRY", None), ("GBP/USD", 5), ("USD/JPY", 3)]:
         base, quote = symbol.split("/")
         bars = ecb.bars(symbol)
-        for bar in list(iterate(bars))[::7]:
+        for bar in list(each_of(bars))[::7]:
             day = date.fromisoformat(format_time(bar.time)[:10])
             assert format_time(bar.time)[10:] == "T00:00:00Z"
             one = theirs.convert(1, base, quote, date=day)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mtquant import Indicator, Strategy
-from mtquant.contract import iterate
 from mtquant.errors import ConfigError
 from mtquant.model import Bar, Bars, Signal, Timeframe
 from mtquant_indicators import indicators
@@ -26,6 +25,10 @@ INDICATORS = {each.name: each for each in indicators()}
 STRATEGIES = {each.name: each for each in strategies()}
 DAY = 86400 * 10**9
 SYMBOLS = ["EUR/USD", "GBP/USD", "USD/JPY"]
+
+
+def each_of(bars: Bars) -> list[Bar]:
+    return [bars.bar(index) for index in range(len(bars))]
 
 
 @cache
@@ -94,7 +97,7 @@ def crosses(bars: Bars, fast: int, slow: int) -> list[tuple[int, int]]:
 def test_sma_cross_signals_where_pandas_sees_a_cross(symbol: str, fast: int, slow: int) -> None:
     bars = fixings(symbol)
 
-    found = signals(make("sma_cross", fast=fast, slow=slow), list(iterate(bars)))
+    found = signals(make("sma_cross", fast=fast, slow=slow), each_of(bars))
 
     expected = crosses(bars, fast, slow)
     assert len(expected) > 30
@@ -102,7 +105,7 @@ def test_sma_cross_signals_where_pandas_sees_a_cross(symbol: str, fast: int, slo
 
 
 def test_sma_cross_long_only_is_flat_where_it_would_be_short() -> None:
-    bars = list(iterate(fixings("EUR/USD")))
+    bars = each_of(fixings("EUR/USD"))
 
     both = moves(signals(make("sma_cross"), bars))
     only = signals(make("sma_cross", direction="long_only"), bars)
@@ -117,7 +120,7 @@ def test_the_stop_is_a_multiple_of_wilders_average_range(strategy: str) -> None:
     atr = wilder(pd.Series(bars.close).diff().abs(), 14)
     at = {time + DAY: value for time, value in zip(bars.time, atr, strict=True)}
 
-    found = signals(make(strategy, stop_atr=1.5), list(iterate(bars)))
+    found = signals(make(strategy, stop_atr=1.5), each_of(bars))
 
     opening = [each for each in found if each.direction]
     assert len(opening) > 50
@@ -128,7 +131,7 @@ def test_the_stop_is_a_multiple_of_wilders_average_range(strategy: str) -> None:
 
 
 def test_sma_cross_takes_profit_where_it_is_told_to() -> None:
-    bars = list(iterate(fixings("EUR/USD")))
+    bars = each_of(fixings("EUR/USD"))
 
     found = signals(make("sma_cross", stop_atr=1, take_profit_atr=4), bars)
 
@@ -176,7 +179,7 @@ def test_rsi_reversion_signals_where_pandas_sees_excess(
     oversold, overbought, middle = levels
     strategy = make("rsi_reversion", oversold=oversold, overbought=overbought, exit=middle)
 
-    found = signals(strategy, list(iterate(bars)))
+    found = signals(strategy, each_of(bars))
 
     expected = reversions(bars, oversold, overbought, middle)
     assert {side for _, side in expected} == {-1, 0, 1}
@@ -186,7 +189,7 @@ def test_rsi_reversion_signals_where_pandas_sees_excess(
 @pytest.mark.parametrize("cut", [40, 333, 2500, 7000])
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_another_future_changes_no_past_signal(strategy: str, cut: int) -> None:
-    bars = list(iterate(fixings("GBP/USD")))
+    bars = each_of(fixings("GBP/USD"))
     whole = signals(make(strategy), bars)
     other = [replace(bar, high=9.0, close=9.0 if at % 7 else 0.5) for at, bar in enumerate(bars)]
 
@@ -198,7 +201,7 @@ def test_another_future_changes_no_past_signal(strategy: str, cut: int) -> None:
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_two_runs_over_the_same_bars_are_the_same(strategy: str) -> None:
-    bars = list(iterate(fixings("EUR/USD")))
+    bars = each_of(fixings("EUR/USD"))
 
     assert signals(make(strategy), bars) == signals(make(strategy), bars)
 

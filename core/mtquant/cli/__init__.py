@@ -7,6 +7,7 @@ argument, a missing plugin or a journal that can't be used.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -110,5 +111,23 @@ def main() -> None:
     try:
         app()
     except MtquantError as error:
-        typer.echo(f"mtquant: {error}", err=True)
-        sys.exit(2)
+        _fail(error)
+    except BaseExceptionGroup as group:
+        # A task group wraps what its tasks raise.
+        ours, others = group.split(MtquantError)
+        if ours is None or others is not None:
+            raise
+        _fail(next(_leaves(ours)))
+
+
+def _leaves(group: BaseExceptionGroup[MtquantError]) -> Iterator[MtquantError]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
+
+
+def _fail(error: MtquantError) -> None:
+    typer.echo(f"mtquant: {error}", err=True)
+    sys.exit(2)

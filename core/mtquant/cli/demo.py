@@ -219,7 +219,8 @@ def demo(folder: Path, *, as_json_text: bool) -> int:
     if not isinstance(replay, Replay):
         raise ConfigError("market.feed", "is not a replay", "The demo replays.")
     drama.middle = replay.steps[len(replay.steps) // 2][0]
-    first, last = (format_time(replay.steps[index][0])[:10] for index in (0, -1))
+    dates = sorted(time for series in made.bars.values() for time in series.time)
+    first, last = format_time(dates[0])[:10], format_time(dates[-1])[:10]
     console.print(
         f"[bold]mtquant demo[/]: {', '.join(SYMBOLS)}, daily ECB fixings {first} to {last}\n"
         "two paper brokers, each an MCP server in a process of its own: "

@@ -54,40 +54,52 @@ def show_status(path: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found))  # noqa: T201 - for machines
         return
-    out = Console()
+    _print_status(Console(), found)
+
+
+def _print_status(out: Console, found: dict[str, Any]) -> None:
     state = f"running, process {found['process_id']}" if found["running"] else "not running"
-    out.print(f"engine: {state}; as of {found['time']}", highlight=False)
+    lines = [f"engine: {state}; as of {found['time']}"]
+    lines += [
+        f"{each['account']} takes no orders: {each['why']}"
+        for each in found["accounts"]
+        if each["why"]
+    ]
+    lines += [
+        f"new exposure in {symbol} goes to {account or 'nowhere now'}"
+        for symbol, account in found["routes"].items()
+    ]
+    lines += [
+        f"{each['account']}: {each['quantity']} {each['instrument']} at {each['average_price']}"
+        for each in found["positions"]
+    ]
+    lines += [
+        f"open order {each['client_order_id']} {each['instrument']} at {each['account']}: "
+        f"{each['stage']}"
+        for each in found["open_orders"]
+    ]
+    out.print(_pool_table(found))
+    for line in lines:
+        out.print(line, highlight=False, markup=False)
+
+
+def _pool_table(found: dict[str, Any]) -> Table:
     table = Table(title="Pool", title_justify="left")
     for head in ("Endpoint", "State", "Calls", "Errors", "p50 / p99 ms", "Restarts", "Up (s)"):
         table.add_column(head, no_wrap=True, justify="left" if head in _TEXT else "right")
-    notes = []
     for account in found["accounts"]:
-        if account["why"]:
-            notes.append(f"{account['account']} takes no orders: {account['why']}")
         for each in account["endpoints"]:
-            figures = ("calls", "errors", "latency", "restarts", "uptime_s")
-            each["latency"] = f"{each['p50_ms']} / {each['p99_ms']}" if each["p50_ms"] else None
-            cells = ["-" if each[name] is None else str(each[name]) for name in figures]
+            latency = f"{each['p50_ms']} / {each['p99_ms']}" if each["p50_ms"] else "-"
             table.add_row(
-                each["endpoint"], each["state"] if found["running"] else "stopped", *cells
+                each["endpoint"],
+                each["state"] if found["running"] else "stopped",
+                str(each["calls"]),
+                str(each["errors"]),
+                latency,
+                str(each["restarts"]),
+                "-" if each["uptime_s"] is None else str(each["uptime_s"]),
             )
-    out.print(table)
-    for note in notes:
-        out.print(note, highlight=False, markup=False)
-    for symbol, account in found["routes"].items():
-        out.print(f"new exposure in {symbol} goes to {account or 'nowhere now'}", highlight=False)
-    for each in found["positions"]:
-        out.print(
-            f"{each['account']}: {each['quantity']} {each['instrument']} at "
-            f"{each['average_price']}",
-            highlight=False,
-        )
-    for each in found["open_orders"]:
-        out.print(
-            f"open order {each['client_order_id']} {each['instrument']} at {each['account']}: "
-            f"{each['stage']}",
-            highlight=False,
-        )
+    return table
 
 
 def _alive(process_id: int) -> bool:

@@ -80,7 +80,8 @@ def rows(engine: Engine, recorder: Recorder, audit: Audit) -> list[Row]:
 def accounts(engine: Engine) -> Table:
     """Return each account's money and what it holds."""
     lines = []
-    for name, book in engine.book.accounts.items():
+    for name in engine.wiring.links:
+        book = engine.book.account(name)
         equity = book.equity()
         held = ", ".join(
             f"{plain(holding.quantity)} {symbol}" for symbol, holding in book.holdings.items()

@@ -1,0 +1,62 @@
+"""The ports: what a broker, strategy, indicator, check, sizer, source, store and notifier are.
+
+``Broker`` is read twice: ``mtquant.wire.serve`` turns each of its tool methods into an MCP tool
+of the same name, and ``mtquant.wire.Remote`` is a ``Broker`` whose other end is such a server.
+Adding a tool is adding a method here, and nothing else.
+"""
+
+from mtquant.contract.broker import (
+    CONTRACT_VERSION,
+    BarCount,
+    Broker,
+    Limit,
+    PriceSide,
+    Scope,
+    Tool,
+    tool,
+    tools_of,
+)
+from mtquant.contract.plugin import Plugin, S, Settings
+from mtquant.contract.ports import BrokerPlugin, Endpoint, Level, Notifier, Source, Store
+from mtquant.contract.risk import (
+    BreakerLevel,
+    Check,
+    Exposure,
+    Finding,
+    Proposal,
+    RiskState,
+    Sizer,
+    Verdict,
+)
+from mtquant.contract.strategy import Indicator, Strategy
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "BarCount",
+    "BreakerLevel",
+    "Broker",
+    "BrokerPlugin",
+    "Check",
+    "Endpoint",
+    "Exposure",
+    "Finding",
+    "Indicator",
+    "Level",
+    "Limit",
+    "Notifier",
+    "Plugin",
+    "PriceSide",
+    "Proposal",
+    "RiskState",
+    "S",
+    "Scope",
+    "Settings",
+    "Sizer",
+    "Source",
+    "Store",
+    "Strategy",
+    "Tool",
+    "Verdict",
+    "tool",
+    "tools_of",
+]

@@ -1,0 +1,56 @@
+"""What every plugin is: a named class with validated settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mtquant.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of every plugin's settings: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def read(cls, table: Mapping[str, Any], where: str) -> Self:
+        """Validate ``table``, which stands at ``where``.
+
+        Raises ConfigError, which names the key, the value, what is wrong and what would be right.
+        """
+        try:
+            return cls.model_validate(dict(table))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            path = ".".join([where, *(str(part) for part in first["loc"])]).strip(".")
+            if first["type"] == "extra_forbidden":
+                known = ", ".join(sorted(cls.model_fields)) or "none"
+                raise ConfigError(path, "no such setting", f"Known here: {known}.") from None
+            if first["type"] == "missing":
+                raise ConfigError(path, "is missing", "Add it.") from None
+            problem = f"{first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+            raise ConfigError(path, problem, "Correct the value.") from None
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class Plugin(Generic[S]):
+    """A named thing with validated settings: ``class SmaCross(Strategy[SmaCrossSettings])``."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, settings: S) -> None:
+        self.settings = settings
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 - handed through
+        """Take the settings class from the generic argument."""
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, Settings):
+                    cls.Settings = argument

@@ -1,0 +1,140 @@
+"""What a check and a sizer are, and what they look at."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+
+from mtquant.contract.plugin import Plugin, S
+from mtquant.model import (
+    Account,
+    Instrument,
+    Quote,
+    Side,
+    Signal,
+)
+
+
+class BreakerLevel(IntEnum):
+    """How far the loss breaker has tripped."""
+
+    NORMAL = 0
+    WARNED = 1
+    REDUCING = 2
+    HALTED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """What one account holds, or may come to hold, in one instrument (canonical symbol).
+
+    ``quantity`` is signed; ``working`` is the signed sum of orders that are live or in doubt and
+    would open exposure; ``notional_rate`` turns base units into the account's currency.
+    """
+
+    instrument: str
+    quantity: Decimal
+    working: Decimal
+    notional_rate: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskState:
+    """All that a check or sizer may look at. Money is in the account's currency.
+
+    ``quote_rate`` turns one unit of the instrument's quote currency into the account's
+    currency. ``quote`` is None where the instrument has no price.
+    """
+
+    time: int
+    account: Account
+    instrument: Instrument
+    quote: Quote | None
+    quote_rate: Decimal | None
+    exposures: Sequence[Exposure]
+    breaker: BreakerLevel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """An order that asks the gate for leave; ``reference_price`` is where it would fill."""
+
+    signal: Signal
+    account: str
+    side: Side
+    quantity: Decimal
+    reference_price: Decimal
+    stop_loss: Decimal | None
+    take_profit: Decimal | None
+
+
+class Verdict(StrEnum):
+    """What a check says of a proposal."""
+
+    APPROVED = "approved"
+    REDUCED = "reduced"
+    VETOED = "vetoed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One check's verdict: its reason code, the limit, what was observed, and a sentence."""
+
+    check: str
+    verdict: Verdict
+    quantity: Decimal
+    code: str = ""
+    limit: str = ""
+    observed: str = ""
+    message: str = ""
+
+
+class Check(Plugin[S], ABC):
+    """A pre-trade check: a pure function of a proposal and the risk state."""
+
+    @abstractmethod
+    def review(self, proposal: Proposal, state: RiskState) -> Finding:
+        """Approve, reduce or veto. An exception counts as a veto."""
+
+    def approve(self, proposal: Proposal) -> Finding:
+        """Return a finding that lets the proposal pass as it is."""
+        return Finding(check=self.name, verdict=Verdict.APPROVED, quantity=proposal.quantity)
+
+    def veto(
+        self, code: str, message: str, *, limit: object = "", observed: object = ""
+    ) -> Finding:
+        """Return a finding that refuses, with its code, limit and observed value."""
+        return Finding(
+            check=self.name,
+            verdict=Verdict.VETOED,
+            quantity=Decimal(0),
+            code=code,
+            limit=str(limit),
+            observed=str(observed),
+            message=message,
+        )
+
+    def reduce(
+        self, code: str, quantity: Decimal, message: str, *, limit: object, observed: object
+    ) -> Finding:
+        """Return a finding that lets ``quantity`` pass, which is less than was proposed."""
+        return Finding(
+            check=self.name,
+            verdict=Verdict.REDUCED,
+            quantity=quantity,
+            code=code,
+            limit=str(limit),
+            observed=str(observed),
+            message=message,
+        )
+
+
+class Sizer(Plugin[S], ABC):
+    """Turns a signal into a quantity."""
+
+    @abstractmethod
+    def size(self, signal: Signal, state: RiskState, price: Decimal) -> Decimal:
+        """Return the wished quantity in base units, unrounded; 0 for none."""

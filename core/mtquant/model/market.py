@@ -1,0 +1,119 @@
+"""Instruments, prices and what is wished for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pydantic import FiniteFloat
+
+from mtquant.model.fields import Number, Positive, Text, Time
+from mtquant.model.terms import AssetClass, OrderType, Timeframe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """What can be traded, and the steps it trades in.
+
+    ``instrument`` is spelled as its holder spells it: a server its own way, the framework
+    canonically (``EUR/USD``). ``margin_rate`` is margin over notional (0.05 is 20:1).
+    """
+
+    instrument: Text
+    asset_class: AssetClass
+    base: Text
+    quote: Text
+    price_step: Positive
+    pip_size: Positive
+    quantity_min: Positive
+    quantity_max: Positive
+    quantity_step: Positive
+    contract_size: Positive = Decimal(1)
+    margin_rate: Positive
+    minimum_stop_distance: Number = Decimal(0)
+    tradable: bool = True
+    order_types: tuple[OrderType, ...] = (OrderType.MARKET,)
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """The best bid and ask, in the quote currency, and when the broker last moved them."""
+
+    instrument: Text
+    bid: Positive
+    ask: Positive
+    time: Time
+
+    @property
+    def mid(self) -> Decimal:
+        """Halfway between bid and ask."""
+        return (self.bid + self.ask) / 2
+
+    @property
+    def spread(self) -> Decimal:
+        """Ask less bid."""
+        return self.ask - self.bid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One closed bar of one instrument, labelled by its opening time."""
+
+    instrument: str
+    timeframe: Timeframe
+    time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bars:
+    """A series of closed bars as columns of one length, oldest first."""
+
+    instrument: Text
+    timeframe: Timeframe
+    time: tuple[Time, ...]
+    open: tuple[FiniteFloat, ...]
+    high: tuple[FiniteFloat, ...]
+    low: tuple[FiniteFloat, ...]
+    close: tuple[FiniteFloat, ...]
+    volume: tuple[FiniteFloat, ...]
+
+    def __len__(self) -> int:
+        """Return the number of bars."""
+        return len(self.time)
+
+    def bar(self, index: int) -> Bar:
+        """Return the bar at ``index``."""
+        return Bar(
+            instrument=self.instrument,
+            timeframe=self.timeframe,
+            time=self.time[index],
+            open=self.open[index],
+            high=self.high[index],
+            low=self.low[index],
+            close=self.close[index],
+            volume=self.volume[index],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What a strategy wants to hold: 1 long, -1 short, 0 nothing.
+
+    ``stop_distance`` is how far from the entry the protective stop stands, in the quote currency;
+    ``confidence`` lies in 0 to 1; ``reason`` is a sentence for people.
+    """
+
+    strategy_id: str
+    instrument: str
+    time: int
+    direction: int
+    reason: str
+    stop_distance: Decimal | None = None
+    take_profit_distance: Decimal | None = None
+    confidence: float = 1.0

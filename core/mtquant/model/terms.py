@@ -1,0 +1,119 @@
+"""The words with a closed list of values, after FIX."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    """FIX Side (54)."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """1 for buy, -1 for sell."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        """The side that closes what this side opened."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(StrEnum):
+    """FIX OrdType (40)."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    MARKET_IF_TOUCHED = "market_if_touched"
+    TRAILING_STOP = "trailing_stop"
+
+
+class TimeInForce(StrEnum):
+    """FIX TimeInForce (59)."""
+
+    GTC = "gtc"
+    DAY = "day"
+    GTD = "gtd"
+    IOC = "ioc"
+    FOK = "fok"
+
+
+class OrderStatus(StrEnum):
+    """FIX OrdStatus (39), and ``in_doubt``: sent, and its fate not known."""
+
+    PENDING_NEW = "pending_new"
+    NEW = "new"
+    PARTIALLY_FILLED = "partially_filled"
+    FILLED = "filled"
+    PENDING_CANCEL = "pending_cancel"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    IN_DOUBT = "in_doubt"
+
+    @property
+    def terminal(self) -> bool:
+        """True once nothing more can happen to the order."""
+        return self in _TERMINAL
+
+
+_TERMINAL = {
+    OrderStatus.FILLED,
+    OrderStatus.CANCELED,
+    OrderStatus.REJECTED,
+    OrderStatus.EXPIRED,
+}
+
+
+class PositionMode(StrEnum):
+    """Netting keeps one position an instrument, hedging one a ticket."""
+
+    NETTING = "netting"
+    HEDGING = "hedging"
+
+
+class Environment(StrEnum):
+    """Where an account trades, by the broker's own flag; unknown counts as live."""
+
+    PAPER = "paper"
+    PRACTICE = "practice"
+    LIVE = "live"
+
+
+class AssetClass(StrEnum):
+    """What kind of thing an instrument is."""
+
+    FOREX = "forex"
+    METAL = "metal"
+    EQUITY = "equity"
+    INDEX = "index"
+    COMMODITY = "commodity"
+    CRYPTO = "crypto"
+
+
+class Timeframe(StrEnum):
+    """The length of a bar."""
+
+    S1 = "S1"
+    S5 = "S5"
+    S15 = "S15"
+    M1 = "M1"
+    M5 = "M5"
+    M15 = "M15"
+    M30 = "M30"
+    H1 = "H1"
+    H4 = "H4"
+    D1 = "D1"
+
+    @property
+    def seconds(self) -> int:
+        """The bar's length in seconds."""
+        return _UNITS[self.value[0]] * int(self.value[1:])
+
+
+_UNITS = {"S": 1, "M": 60, "H": 3600, "D": 86400}
