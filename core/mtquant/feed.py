@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import anyio
 
@@ -12,7 +13,7 @@ from mtquant.decide import AccountSeen, BarClosed
 from mtquant.engine import Engine
 from mtquant.errors import BrokerError, ReconciliationError
 from mtquant.link import Link
-from mtquant.model import Bar, Bars, Timeframe
+from mtquant.model import Advanced, Bar, Bars, Timeframe
 
 _WARMUP_BARS = 1000
 _LONG_POLL_S = 10.0
@@ -43,11 +44,8 @@ class Replay:
                 for bar in bars:
                     engine.emit(BarClosed(time=time, bar=bar, trade=False))
                 continue
-            self._clock.set(time)
             await self.before_step(time, engine)
-            async with anyio.create_task_group() as group:
-                for link in engine.wiring.links.values():
-                    group.start_soon(_advance, engine, link, time)
+            await self._advance(time, engine)
             for bar in bars:
                 engine.emit(BarClosed(time=time, bar=bar))
             await engine.stepped(time)
@@ -57,23 +55,41 @@ class Replay:
     async def before_step(self, time: int, engine: Engine) -> None:
         """Hold the replay here, where a subclass has a reason to."""
 
+    async def _advance(self, time: int, engine: Engine) -> None:
+        """Move every broker to ``time`` at once, then take in what each has to say, in order.
 
-async def _advance(engine: Engine, link: Link, time: int) -> None:
-    """Move one broker to ``time``; one that is down catches up when it is back."""
-    if link.blocked or not link.connected or not link.stepped:
-        return
-    try:
-        moved = await link.advance(time)
-        engine.emit(
-            AccountSeen(time=time, name=link.name, account=moved.account, quotes=moved.quotes)
-        )
-        if moved.cursor != engine.desk.cursors.get(link.name):
+        Not before all have moved: a decision made in between would see one account in the past.
+        A broker that is down catches up when it is back.
+        """
+        moved: dict[str, Advanced] = {}
+
+        async def advance(link: Link) -> None:
+            # The session that made the call notes a fault, and looks after it.
+            with suppress(BrokerError):
+                moved[link.name] = await link.advance(time)
+
+        async with anyio.create_task_group() as group:
+            for link in engine.wiring.links.values():
+                if link.connected and link.stepped and not link.blocked:
+                    group.start_soon(advance, link)
+        self._clock.set(time)
+        present = [link for link in engine.wiring.links.values() if link.name in moved]
+        for link in present:
+            each = moved[link.name]
+            engine.emit(
+                AccountSeen(time=time, name=link.name, account=each.account, quotes=each.quotes)
+            )
+        for link in present:
+            if moved[link.name].cursor != engine.desk.cursors.get(link.name):
+                await self._catch_up(engine, link)
+
+    async def _catch_up(self, engine: Engine, link: Link) -> None:
+        try:
             await engine.desk.catch_up(link)
-    except BrokerError:
-        # The session that made the call has noted the fault and looks after it.
-        return
-    except ReconciliationError as error:
-        engine.block(link, str(error))
+        except BrokerError:
+            return
+        except ReconciliationError as error:
+            engine.block(link, str(error))
 
 
 class Live:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -73,9 +74,9 @@ class Ledger:
     pending row of a process that lives is told from one that a crash left behind.
     """
 
-    def __init__(self, path: str, clock: Clock, *, account: str = "") -> None:
+    def __init__(self, path: str | Path, clock: Clock, *, account: str = "") -> None:
         self.clock = clock
-        self._path, self._account = path, account
+        self._path, self._account = str(path), account
         self._sending: set[str] = set()
         self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         with closing(self._hold("opening", BUSY_S)):  # two that set WAL at once: one would fail

@@ -1,0 +1,347 @@
+"""The whole engine over real MCP in memory: two paper brokers, replayed walks, deaths, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from mtquant.audit import audit
+from mtquant.cli.recorder import Recorder
+from mtquant.clock import Ids, ManualClock, SystemClock, seeded
+from mtquant.contract import Broker
+from mtquant.decide import Decider
+from mtquant.engine import Engine, Wiring
+from mtquant.errors import JournalError, OutcomeUnknown
+from mtquant.exchange import PaperSettings
+from mtquant.feed import Replay
+from mtquant.journal import Journal
+from mtquant.ledger import Ledger
+from mtquant.link import Link
+from mtquant.model import OrderReport, OrderRequest
+from mtquant.orders import Stage, Ticket
+from mtquant.plugins import load_catalogue
+from mtquant.pool import ConnectionState, Session, Watch
+from mtquant.risk import BreakerRules, Gate
+from mtquant.symbols import Spelling
+from mtquant.wire import Remote, serve
+from mtquant_paper_server.broker import PaperBroker
+
+pytestmark = pytest.mark.anyio
+SYMBOLS = ("EUR/USD", "GBP/USD", "USD/JPY")
+CATALOGUE = load_catalogue()
+WALK = {"seed": 3, "bars": 260, "timeframe": "H1"}
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class Dying(Broker):
+    """Hands every call to ``inner``; at the chosen order, dies before or after it is taken."""
+
+    def __init__(self, inner: Broker, venue: Venue) -> None:
+        self._inner = inner
+        self._venue = venue
+
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - any tool
+        if name in {"place_order", "closed"} or name.startswith("_"):
+            return super().__getattribute__(name)
+        if super().__getattribute__("_venue").dead:
+            raise OutcomeUnknown("the connection is gone")
+        return getattr(super().__getattribute__("_inner"), name)
+
+    async def place_order(self, order: OrderRequest) -> OrderReport:
+        venue = self._venue
+        venue.placed += 1
+        if venue.placed == venue.dies_at:
+            if venue.takes_it:
+                await self._inner.place_order(order)
+            venue.dead = self.closed = True
+            raise OutcomeUnknown("the connection failed before the answer came")
+        return await self._inner.place_order(order)
+
+
+@dataclass
+class Venue:
+    """One account's server, which outlives engines; ``hold`` keeps it from coming back."""
+
+    name: str
+    folder: Path
+    spelling: Spelling
+    step: str = "1000"
+    dies_at: int = -1
+    takes_it: bool = True
+    placed: int = 0
+    dead: bool = False
+    held: bool = False
+    back: anyio.Event = field(default_factory=anyio.Event)
+
+    def server(self) -> Any:  # noqa: ANN401 - the SDK's
+        settings = PaperSettings.read(
+            {
+                "account_id": self.name,
+                "spelling": self.spelling,
+                "commission_per_million": "20",
+                "quantity_step": self.step,
+                "quantity_min": self.step,
+            },
+            self.name,
+        )
+        clock = SystemClock()
+        source = CATALOGUE.make("source", "walk", WALK)
+        broker = PaperBroker(settings, source, self.folder, clock)
+        return serve(broker, ledger=Ledger(self.folder / "ledger.db", clock))
+
+    def connect(self) -> AbstractAsyncContextManager[Broker]:
+        @asynccontextmanager
+        async def connected() -> AsyncIterator[Broker]:
+            if self.held and self.dead:
+                await self.back.wait()
+            self.dead = False
+            async with Remote(self.server()) as remote:
+                yield Dying(remote, self)
+
+        return connected()
+
+
+@dataclass
+class Desk:
+    """A folder with two venues, and engines over it one after the other."""
+
+    folder: Path
+    endpoints: int = 1
+    venues: dict[str, Venue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, spelling, step in (
+            ("paper-a", Spelling(suffix=".a"), "1000"),
+            ("paper-b", Spelling(separator="_"), "100"),
+        ):
+            self.venues[name] = Venue(name, self.folder / name, spelling, step)
+
+    @contextmanager
+    def engine(self, replay: type[Replay] = Replay) -> Iterator[tuple[Engine, Replay, Recorder]]:
+        clock = ManualClock()
+        journal = Journal(self.folder / "journal", clock)
+        source = CATALOGUE.make("source", "walk", WALK)
+        bars = {symbol: source.bars(symbol) for symbol in SYMBOLS}
+        clock.set(journal.newest_time() or bars["EUR/USD"].time[0])
+        rng = seeded(7)
+
+        def indicator(name: str, settings: Any) -> Any:  # noqa: ANN401 - plugins
+            return CATALOGUE.make("indicator", name, settings)
+
+        strategies = [
+            CATALOGUE.make(
+                "strategy",
+                "sma_cross",
+                {"fast": 3, "slow": 8},
+                strategy_id="trend",
+                instrument=symbol,
+                timeframe=source.timeframe(),
+                indicators=indicator,
+            )
+            for symbol in SYMBOLS
+        ]
+        gate = Gate(
+            CATALOGUE.make("sizer", "fixed_fraction", {"fraction": "0.001"}),
+            [CATALOGUE.make("check", name, {}) for name in CATALOGUE.names("check")],
+            BreakerRules(),
+        )
+        recorder = Recorder()
+        links = {name: self._link(venue) for name, venue in self.venues.items()}
+        engine = Engine(
+            Wiring(
+                clock=clock,
+                journal=journal,
+                decider=Decider(strategies, gate, Ids(clock, rng)),
+                links=links,
+                preference=lambda _: ("paper-a", "paper-b"),
+                symbols=SYMBOLS,
+                observer=recorder,
+            )
+        )
+        yield engine, replay(bars, clock), recorder
+
+    def _link(self, venue: Venue) -> Link:
+        watch = Watch(backoff_s=0.001, recheck_s=0.001)
+        sessions = [
+            Session(f"{venue.name}#{number}", connect, watch, seeded(number))
+            for number, connect in enumerate([venue.connect, *self._spare(venue)])
+        ]
+        return Link(venue.name, sessions, venue.spelling)
+
+    def _spare(self, venue: Venue) -> list[Callable[[], AbstractAsyncContextManager[Broker]]]:
+        @asynccontextmanager
+        async def connected() -> AsyncIterator[Broker]:
+            async with Remote(venue.server()) as remote:
+                yield remote
+
+        return [connected] * (self.endpoints - 1)
+
+
+def story(recorder: Recorder) -> list[tuple[Any, ...]]:
+    return [
+        (
+            each.account,
+            each.fill.time,
+            each.fill.instrument,
+            each.fill.side,
+            each.fill.quantity,
+            each.fill.price,
+            each.fill.realized_profit,
+        )
+        for each in recorder.fills
+    ]
+
+
+async def run(desk: Desk, replay: type[Replay] = Replay) -> tuple[Engine, Recorder, Any]:
+    found = []
+    with desk.engine(replay) as (engine, feed, recorder):
+
+        async def until_the_end(running: Engine) -> None:
+            await feed(running)
+            found.append(await audit(running))
+
+        await engine.run(until_the_end)
+    return engine, recorder, found[0]
+
+
+async def test_a_quiet_run_trades_on_the_first_choice_and_the_books_agree(tmp_path: Path) -> None:
+    engine, recorder, result = await run(Desk(tmp_path))
+    assert result.clean, result
+    assert len(recorder.fills) > 30
+    assert {each.account for each in recorder.fills} == {"paper-a"}
+    assert engine.failovers == 0
+    assert all(ticket.settled for ticket in engine.desk.tickets.values())
+
+
+async def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
+    _, first, _ = await run(Desk(tmp_path / "1"))
+    _, second, _ = await run(Desk(tmp_path / "2"))
+    assert story(first) == story(second)
+    assert first.equity == second.equity
+
+
+@pytest.mark.parametrize("takes_it", [True, False])
+@pytest.mark.parametrize("dies_at", [1, 6, 15])
+async def test_a_broker_that_dies_with_an_order_in_flight(
+    tmp_path: Path, *, dies_at: int, takes_it: bool
+) -> None:
+    desk = Desk(tmp_path)
+    desk.venues["paper-a"].dies_at = dies_at
+    desk.venues["paper-a"].takes_it = takes_it
+    engine, _, result = await run(desk)
+    assert result.clean, result
+    doubted = [each for each in engine.desk.tickets.values() if each.was_in_doubt]
+    expected = Stage.ACKNOWLEDGED if takes_it else Stage.PROVEN_ABSENT
+    assert [each.stage for each in doubted] == [expected]
+
+
+async def test_while_a_broker_is_down_new_exposure_goes_to_the_other(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    victim = desk.venues["paper-a"]
+    victim.dies_at, victim.held = 2, True
+
+    class HeldReplay(Replay):
+        down = 0
+
+        async def before_step(self, time: int, engine: Engine) -> None:  # noqa: ARG002 - its base's
+            self.down += victim.dead
+            if self.down == 60:
+                victim.back.set()
+                while not engine.wiring.links["paper-a"].state().tradable:
+                    await anyio.lowlevel.checkpoint()
+
+    engine, recorder, result = await run(desk, HeldReplay)
+    assert result.clean, result
+    elsewhere = [each for each in recorder.fills if each.account == "paper-b"]
+    assert engine.failovers > 0
+    assert elsewhere
+    # 1,000 is paper-a's step; the order was sized again for the account it went to.
+    assert any(each.fill.quantity % 1000 for each in elsewhere)
+    settled = [each for each in engine.desk.tickets.values() if each.was_in_doubt]
+    assert all(each.settled for each in settled)
+    assert not _held_twice(recorder)
+
+
+def _held_twice(recorder: Recorder) -> list[str]:
+    """Return instruments that were held at both accounts at once."""
+    held: dict[tuple[str, str], Decimal] = {}
+    found = []
+    for each in recorder.fills:
+        key = (each.account, each.fill.instrument)
+        held[key] = held.get(key, Decimal(0)) + each.fill.side.sign * each.fill.quantity
+        both = [held.get((name, each.fill.instrument)) for name in ("paper-a", "paper-b")]
+        if all(both):
+            found.append(each.fill.instrument)
+    return found
+
+
+@pytest.mark.parametrize("crash_at", [20, 77, 140])
+async def test_an_engine_that_dies_goes_on_as_if_it_had_not(tmp_path: Path, crash_at: int) -> None:
+    _, whole, _ = await run(Desk(tmp_path / "whole"))
+
+    class Crash(Exception):
+        pass
+
+    class CrashingReplay(Replay):
+        count = 0
+
+        async def before_step(self, time: int, engine: Engine) -> None:  # noqa: ARG002 - its base's
+            self.count += 1
+            if self.count == crash_at:
+                raise Crash
+
+    desk = Desk(tmp_path / "broken")
+    with (
+        desk.engine(CrashingReplay) as (engine, feed, before),
+        pytest.RaisesGroup(Crash, flatten_subgroups=True),
+    ):
+        await engine.run(feed)
+    restarted, after, result = await run(desk)
+    assert result.clean, result
+    assert restarted.recovered.entries > 0
+    assert story(before) + story(after) == story(whole)
+
+
+async def test_two_servers_before_one_account_the_second_takes_over(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, endpoints=2)
+    victim = desk.venues["paper-a"]
+    victim.dies_at, victim.held = 6, True
+    engine, recorder, result = await run(desk)
+    assert result.clean, result
+    first, second = engine.wiring.links["paper-a"].sessions
+    assert first.state is ConnectionState.DOWN
+    assert second.statistics.calls > 0
+    assert {each.account for each in recorder.fills} == {"paper-a"}
+    doubted = [each for each in engine.desk.tickets.values() if each.was_in_doubt]
+    assert [each.stage for each in doubted] == [Stage.ACKNOWLEDGED]
+
+
+async def test_nothing_is_sent_when_the_journal_can_not_be_written(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    sent: list[Ticket] = []
+    with desk.engine() as (engine, feed, recorder):
+        journal = engine.wiring.journal
+        write = journal.append
+
+        def failing(kind: str, body: dict[str, Any], *, durable: bool = False) -> Any:  # noqa: ANN401 - an entry
+            if kind == "intent":
+                raise JournalError("disk full")
+            return write(kind, body, durable=durable)
+
+        journal.append = failing  # type: ignore[method-assign]
+        recorder.on_sending = lambda ticket, link: sent.append(ticket)  # type: ignore[method-assign]  # noqa: ARG005
+        with pytest.RaisesGroup(JournalError, flatten_subgroups=True):
+            await engine.run(feed)
+    assert not sent
+    assert desk.venues["paper-a"].placed == 0
