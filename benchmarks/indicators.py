@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import talib
 
-from mtquant.contract import iterate
 from mtquant.model import Bar, Bars
 from mtquant_indicators import indicators
 from mtquant_sources.walk import Walk, WalkSettings
@@ -54,7 +53,10 @@ def main() -> None:
 
 
 def measure(kind: type[Any], bars: Bars, repeat: int) -> dict[str, Any]:
-    listed, settings = list(iterate(bars)), kind.Settings(period=PERIOD)
+    listed, settings = (
+        list(bars.bar(index) for index in range(len(bars))),
+        kind.Settings(period=PERIOD),
+    )
     head, tail = listed[:100], listed[100:]
     function, handle_of = getattr(talib, kind.function), getattr(talib.stream, kind.function)
     fields = [attrgetter(name) for name in kind.inputs]

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError

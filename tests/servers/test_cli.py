@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -61,6 +63,13 @@ class Running:
             [*MTQUANT, "run"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=30)
+
     def wait_for(self, pattern: str) -> str:
         assert self.process.stderr is not None
         seen = []
@@ -88,6 +97,12 @@ def servers_of(folder: Path) -> list[int]:
             if b"mtquant_paper_server" in words and str(folder).encode() in b" ".join(words):
                 found.append(int(each.name))
     return found
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Path], Running]]:
+    with ExitStack() as stack:
+        yield lambda folder: stack.enter_context(Running(folder))
 
 
 @pytest.fixture
@@ -138,9 +153,9 @@ def test_a_mistake_is_told_in_a_line(tmp_path: Path, words: tuple[str, ...], sai
 
 
 @pytest.mark.slow
-def test_what_init_writes_runs_as_it_is(tmp_path: Path) -> None:
+def test_what_init_writes_runs_as_it_is(tmp_path: Path, start: Callable[[Path], Running]) -> None:
     mtquant("init", cwd=tmp_path)
-    running = Running(tmp_path)
+    running = start(tmp_path)
     running.wait_for("paper-b: ready")
     code, out = running.end(signal.SIGINT)
     assert code == 0
@@ -149,8 +164,10 @@ def test_what_init_writes_runs_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_stops_cleanly_and_goes_on_where_it_was(folder: Path) -> None:
-    running = Running(folder)
+def test_a_run_stops_cleanly_and_goes_on_where_it_was(
+    folder: Path, start: Callable[[Path], Running]
+) -> None:
+    running = start(folder)
     running.wait_for("filled")
     shown = json.loads(mtquant("status", "--json", cwd=folder).stdout)
     assert shown["running"]
@@ -165,15 +182,17 @@ def test_a_run_stops_cleanly_and_goes_on_where_it_was(folder: Path) -> None:
     assert servers_of(folder) == []
     assert not json.loads(mtquant("status", "--json", cwd=folder).stdout)["running"]
     assert "paper-a: NORMAL" in mtquant("breaker", cwd=folder).stdout
-    again = Running(folder)
+    again = start(folder)
     again.wait_for("recovered from")
     again.wait_for("paper-a: ready")
     assert again.end(signal.SIGTERM)[0] == 0
 
 
 @pytest.mark.slow
-def test_a_killed_engine_leaves_no_server_behind_and_recovers(folder: Path) -> None:
-    running = Running(folder)
+def test_a_killed_engine_leaves_no_server_behind_and_recovers(
+    folder: Path, start: Callable[[Path], Running]
+) -> None:
+    running = start(folder)
     running.wait_for("filled")
     left = servers_of(folder)
     assert running.end(signal.SIGKILL)[0] == -signal.SIGKILL
@@ -185,15 +204,15 @@ def test_a_killed_engine_leaves_no_server_behind_and_recovers(folder: Path) -> N
 
             assert select.select([descriptor], [], [], 30)[0]
             os.close(descriptor)
-    again = Running(folder)
+    again = start(folder)
     again.wait_for("paper-a: ready")
     again.wait_for("filled")
     assert again.end(signal.SIGINT)[0] == 0
 
 
 @pytest.mark.slow
-def test_a_killed_server_is_started_again(folder: Path) -> None:
-    running = Running(folder)
+def test_a_killed_server_is_started_again(folder: Path, start: Callable[[Path], Running]) -> None:
+    running = start(folder)
     running.wait_for("filled")
     for process_id in servers_of(folder):
         os.kill(process_id, signal.SIGKILL)
@@ -204,7 +223,7 @@ def test_a_killed_server_is_started_again(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_elsewhere_needs_no_plugin(folder: Path) -> None:
+def test_a_server_elsewhere_needs_no_plugin(folder: Path, start: Callable[[Path], Running]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     token = "0123456789abcdef0123456789abcdef"  # noqa: S105 - of this test alone
@@ -213,7 +232,15 @@ def test_a_server_elsewhere_needs_no_plugin(folder: Path) -> None:
         "rebase": True,
         "history": 200,
         "symbols": ["EUR/USD", "USD/JPY"],
-        "prices": {"plugin": "walk", "timeframe": "S1", "bars": 5000},
+        "prices": {
+            "plugin": "walk",
+            "timeframe": "S1",
+            "bars": 5000,
+            "markets": {
+                "EUR/USD": {"price": 1.10, "volatility": 2.0},
+                "USD/JPY": {"price": 145.0, "volatility": 2.0, "decimals": 3},
+            },
+        },
     }
     desk = (
         LIVE[: LIVE.index("[brokers")]
@@ -242,9 +269,8 @@ token = "env:DESK_TOKEN"
     )
     try:
         os.environ["DESK_TOKEN"] = token
-        running = Running(folder)
-        running.wait_for("desk: ready|desk .*filled")
-        running.wait_for("filled")
+        running = start(folder)
+        running.wait_for("desk .*filled")
         code, out = running.end(signal.SIGINT)
         assert code == 0
         assert token not in out

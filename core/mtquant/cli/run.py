@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import anyio
+from anyio.abc import TaskStatus
 from rich.console import Console
 
 from mtquant.assemble import Assembled, assemble
@@ -62,23 +63,36 @@ def run(path: Path) -> int:
 
 
 async def _until_stopped(made: Assembled, console: Console) -> None:
+    """Run until a signal: while starting it ends everything, later it ends the feed first."""
+    scopes: list[anyio.CancelScope] = []
+
     async def feed(engine: Engine) -> None:
-        _greet(engine, console)
-        async with anyio.create_task_group() as group:
-            group.start_soon(_stop_on_signal, group.cancel_scope, console)
+        with anyio.CancelScope() as scope:
+            scopes.append(scope)
+            _greet(engine, console)
             await made.feed(engine)
-            group.cancel_scope.cancel()
 
-    await made.engine.run(feed)
+    async with anyio.create_task_group() as group:
+        scopes.append(group.cancel_scope)
+        await group.start(_stop_on_signal, scopes, console)
+        await made.engine.run(feed)
+        group.cancel_scope.cancel()
 
 
-async def _stop_on_signal(scope: anyio.CancelScope, console: Console) -> None:
+async def _stop_on_signal(
+    scopes: list[anyio.CancelScope],
+    console: Console,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
     if sys.platform == "win32":
+        task_status.started()
         return
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for _ in signals:
             console.print("stopping: no new orders; waiting for those under way")
-            scope.cancel()
+            scopes[-1].cancel()
             return
 
 

@@ -5,8 +5,8 @@ the ask (buy) or bid (sell). A limit fills at its price, or better where the mar
 it; a stop fills at its price, or worse where the market opens beyond it.
 
 *Inside a bar* the adverse comes first: every stop that the bar's range reaches fills before any
-limit does. A position opened inside a bar may be stopped out by the same bar, and can't take its
-profit in it.
+limit does, those nearer to the opening first. A position opened inside a bar may be stopped out by
+the same bar, and can't take its profit in it.
 
 *Netting.* One position an instrument. What adds to it moves its average price; an opposite order
 reduces, closes or turns it. Protections (stop-loss, take-profit) belong to the position: the
@@ -76,6 +76,10 @@ class _Range:
     bid: tuple[Decimal, Decimal, Decimal]
     ask: tuple[Decimal, Decimal, Decimal]
 
+    def of(self, side: Side) -> tuple[Decimal, Decimal, Decimal]:
+        """Return opening, top and bottom of the price at which ``side`` trades."""
+        return self.ask if side is Side.BUY else self.bid
+
 
 class Exchange:
     """One simulated account. Times are nanoseconds UTC and must not go backwards."""
@@ -136,14 +140,17 @@ class Exchange:
             bid=(opened[0], top[0], bottom[0]),
             ask=(opened[1], top[1], bottom[1]),
         )
-        before = [each for each in self._working if self.orders[each].instrument == symbol]
+        standing = [each for each in self._working if self.orders[each].instrument == symbol]
         for kind in (OrderType.STOP, OrderType.LIMIT):
-            for order_id in before:
-                self._match(order_id, kind, reach, time)
-        for order_id in list(self._working):
-            fresh = order_id not in before and self.orders[order_id].reason == STOP_LOSS
-            if fresh and self.orders[order_id].instrument == symbol:
-                self._match(order_id, OrderType.STOP, reach, time, gap=False)
+            reached = [
+                (price, order_id)
+                for order_id in standing
+                if (price := self._reached(order_id, kind, reach)) is not None
+            ]
+            for price, order_id in sorted(reached, key=lambda each: self._way(*each, reach)):
+                if order_id in self._working:
+                    self._execute(order_id, price, time)
+            self._stop_out(symbol, standing, reach, time)
 
     def _spread(self, symbol: str, mid: float) -> tuple[Decimal, Decimal]:
         """Return bid and ask on the price grid, the spread never narrower than asked."""
@@ -154,21 +161,47 @@ class Exchange:
         ask = ((exact + half) / step).to_integral_value(ROUND_CEILING) * step
         return bid, ask
 
-    def _match(
-        self, order_id: str, kind: OrderType, reach: _Range, time: int, *, gap: bool = True
-    ) -> None:
+    def _reached(self, order_id: str, kind: OrderType, reach: _Range) -> Decimal | None:
+        """Return the price at which a working order of ``kind`` fills in the bar, if it does."""
         request = self._working.get(order_id)
         if request is None or request.order_type is not kind:
-            return
-        price = self.orders[order_id].limit_price or self.orders[order_id].stop_price
+            return None
+        price = request.limit_price or request.stop_price
         if price is None:
-            return
-        opened, top, bottom = reach.ask if request.side is Side.BUY else reach.bid
+            return None
+        opened, top, bottom = reach.of(request.side)
         rises = (request.side is Side.BUY) == (kind is OrderType.STOP)
         if (top < price) if rises else (bottom > price):
-            return
-        beyond = max(price, opened) if rises else min(price, opened)
-        self._execute(order_id, beyond if gap else price, time)
+            return None
+        return max(price, opened) if rises else min(price, opened)
+
+    def _way(self, price: Decimal, order_id: str, reach: _Range) -> Decimal:
+        """Return how far the price has to come from the bar's opening to a fill at ``price``."""
+        return abs(price - reach.of(self._working[order_id].side)[0])
+
+    def _stop_out(self, symbol: str, standing: list[str], reach: _Range, time: int) -> None:
+        """Fill the stop-loss that came with a fill in this bar, if the bar's range reaches it.
+
+        It fills at its price, or where the position could be closed at the moment of that fill
+        if this was already beyond it.
+        """
+        for order_id in list(self._working):
+            report = self.orders[order_id]
+            if order_id in standing or (report.instrument, report.reason) != (symbol, STOP_LOSS):
+                continue
+            price, side = report.stop_price, report.side
+            _, top, bottom = reach.of(side)
+            if price is None or ((top < price) if side is Side.BUY else (bottom > price)):
+                continue
+            last = next(
+                each.what
+                for each in reversed(self._changes)
+                if isinstance(each.what, Fill) and each.what.instrument == symbol
+            )
+            spread = reach.ask[0] - reach.bid[0] if last.side is not side else ZERO
+            market = last.price + side.sign * spread
+            beyond = max(price, market) if side is Side.BUY else min(price, market)
+            self._execute(order_id, min(max(beyond, bottom), top), time)
 
     def place(self, order: OrderRequest, time: int) -> OrderReport:
         """Take an order; raises Refused where it isn't one that can be traded now."""
@@ -179,7 +212,10 @@ class Exchange:
                 "client_order_id",
             )
         each, quote = self._priced(order.instrument)
-        check_order(order, each, quote)
+        held = self._positions.get(order.instrument)
+        # A position may be smaller than the least order or larger than the greatest one.
+        whole = order.reduce_only and held is not None and order.quantity == held.quantity
+        check_order(order, each, quote, any_quantity=whole)
         if order.reduce_only:
             self._check_reduces(order)
         market = order.order_type is OrderType.MARKET
@@ -201,7 +237,7 @@ class Exchange:
         symbol = close.instrument or close.position_id or ""
         position = self._positions.get(symbol)
         if position is None:
-            raise refuse(ErrorCode.NOT_FOUND, f"there is no open position in {symbol!r}")
+            raise refuse(ErrorCode.NOT_FOUND, "there is no open position in this instrument")
         order = OrderRequest(
             client_order_id=close.client_order_id,
             instrument=symbol,
@@ -219,6 +255,12 @@ class Exchange:
         if order_id not in self.orders:
             raise refuse(ErrorCode.NOT_FOUND, "there is no such order", "order_id")
         if order_id in self._working:
+            symbol, reason = self.orders[order_id].instrument, self.orders[order_id].reason
+            # What protects must leave the position too, or the next fill would revive it.
+            if reason == STOP_LOSS:
+                self._positions[symbol] = replace(self._positions[symbol], stop_loss=None)
+            if reason == TAKE_PROFIT:
+                self._positions[symbol] = replace(self._positions[symbol], take_profit=None)
             self._finish(order_id, OrderStatus.CANCELED, "canceled as asked", time)
         return self.orders[order_id]
 
@@ -228,6 +270,10 @@ class Exchange:
             replace(each, unrealized_profit=_money(self._open_profit(each)))
             for each in self._positions.values()
         ]
+
+    def held(self) -> set[str]:
+        """Return the symbols of the open positions."""
+        return set(self._positions)
 
     def account(self, time: int) -> Account:
         """Return the account's money."""
@@ -257,7 +303,7 @@ class Exchange:
     def _priced(self, symbol: str) -> tuple[Instrument, Quote]:
         each, quote = self.instruments[symbol], self.quotes.get(symbol)
         if quote is None:
-            raise refuse(ErrorCode.NO_PRICE, f"{symbol} has no price yet", "instrument")
+            raise refuse(ErrorCode.NO_PRICE, "this instrument has no price yet", "instrument")
         self.rate(each.quote)
         return each, quote
 
@@ -288,7 +334,8 @@ class Exchange:
         if needed <= used:
             return
         each = self.instruments[order.instrument]
-        cost = order.quantity * abs(price - self.quotes[order.instrument].mid)
+        worse = order.side.sign * (price - self.quotes[order.instrument].mid)
+        cost = order.quantity * max(worse, ZERO)
         equity = self.account(0).equity - cost * self.rate(each.quote)
         if needed > equity:
             raise refuse(

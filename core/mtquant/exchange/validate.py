@@ -43,8 +43,10 @@ def check_quantity(quantity: Decimal, instrument: Instrument) -> None:
         )
 
 
-def check_order(order: OrderRequest, instrument: Instrument, quote: Quote) -> None:
-    """Raise Refused where the order's type, time in force or prices are wrong."""
+def check_order(
+    order: OrderRequest, instrument: Instrument, quote: Quote, *, any_quantity: bool = False
+) -> None:
+    """Raise Refused where the order's type, time in force, quantity or prices are wrong."""
     if order.order_type not in instrument.order_types:
         raise refuse(
             ErrorCode.UNSUPPORTED, f"order type {order.order_type} isn't offered", "order_type"
@@ -57,7 +59,8 @@ def check_order(order: OrderRequest, instrument: Instrument, quote: Quote) -> No
         )
     if order.expire_time is not None:
         raise refuse(ErrorCode.UNSUPPORTED, "expire_time isn't offered", "expire_time")
-    check_quantity(order.quantity, instrument)
+    if not any_quantity:
+        check_quantity(order.quantity, instrument)
     prices = {
         "limit_price": order.limit_price,
         "stop_price": order.stop_price,
@@ -101,11 +104,14 @@ def _check_entry(order: OrderRequest, quote: Quote) -> None:
 def _check_protection(order: OrderRequest, quote: Quote) -> None:
     """A stop-loss stands on the losing side of the entry, a take-profit on the winning side.
 
-    At a market entry the price that counts is the one at which the position would be closed.
+    At an entry that fills at once the price that counts is the one at which the position would be
+    closed.
     """
-    closing = quote.bid if order.side is Side.BUY else quote.ask
-    entry = order.limit_price or order.stop_price or closing
     sign = order.side.sign
+    market, closing = (quote.ask, quote.bid) if sign > 0 else (quote.bid, quote.ask)
+    entry = order.limit_price or order.stop_price or closing
+    if order.limit_price is not None and sign * (order.limit_price - market) >= 0:
+        entry = closing
     for name, price, wanted in (
         ("stop_loss", order.stop_loss, -1),
         ("take_profit", order.take_profit, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sqlite3
 import sys
 import tomllib
 from pathlib import Path
@@ -51,11 +52,18 @@ def _arguments() -> argparse.Namespace:
         "--state", type=Path, default=Path("paper-account"), help="folder of the account's files"
     )
     parser.add_argument("--read-only", action="store_true", help="offer no tool that trades")
-    parser.add_argument("--http", type=int, metavar="PORT", help="serve on 127.0.0.1:PORT/mcp")
+    parser.add_argument("--http", type=_port, metavar="PORT", help="serve on 127.0.0.1:PORT/mcp")
     parser.add_argument(
         "--token", metavar="REFERENCE", help="the bearer token for --http: env:NAME or file:PATH"
     )
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 1 << 16:
+        raise ValueError
+    return port
 
 
 def _settings(text: str) -> dict[str, Any]:
@@ -76,8 +84,12 @@ async def _serve(arguments: argparse.Namespace) -> None:
     name = str(prices.pop("plugin"))
     source = load_catalogue().make("source", name, prices, where="settings.prices")
     clock = SystemClock()
-    broker = PaperBroker(settings, source, arguments.state, clock)
-    ledger = Ledger(arguments.state / "ledger.db", clock, account=settings.account_id)
+    try:
+        broker = PaperBroker(settings, source, arguments.state, clock)
+        ledger = Ledger(arguments.state / "ledger.db", clock, account=settings.account_id)
+    except (OSError, sqlite3.Error) as error:
+        problem = f"{str(arguments.state)!r} can't be opened: {error}"
+        raise ConfigError("--state", problem, "Name a folder that you may write to.") from None
     scopes = frozenset({Scope.READ}) if arguments.read_only else frozenset(Scope)
     server = serve(broker, ledger=ledger, scopes=scopes, name="mtquant-paper")
     if arguments.http is None:
@@ -86,7 +98,11 @@ async def _serve(arguments: argparse.Namespace) -> None:
     if arguments.token is None:
         raise ConfigError("--token", "is missing", "HTTP needs one: --token env:PAPER_TOKEN")
     token = secret(arguments.token, "--token")
-    await run_http(server, tokens={token: scopes}, port=arguments.http)
+    try:
+        await run_http(server, tokens={token: scopes}, port=arguments.http)
+    except OSError as error:
+        problem = f"port {arguments.http} can't be had: {error.strerror}"
+        raise ConfigError("--http", problem, "Choose another.") from None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +15,7 @@ import anyio
 import mtquant
 from mtquant.clock import SECOND, Clock
 from mtquant.contract import CONTRACT_VERSION, Broker, PriceSide, Source, tools_of
-from mtquant.errors import ErrorCode, Outcome, Refused, Retry
+from mtquant.errors import ConfigError, ErrorCode, Outcome, Refused, Retry
 from mtquant.exchange import ORDER_TYPES, TIMES_IN_FORCE, Exchange, PaperSettings
 from mtquant.model import (
     Account,
@@ -45,6 +48,7 @@ from mtquant_paper_server.store import Store
 
 _Named = TypeVar("_Named", Instrument, Quote, Position, Fill, OrderReport)
 _POLL_LIMIT_S = 0.25
+_CURSOR_DIGITS = 18
 
 
 class PaperBroker(Broker):
@@ -61,6 +65,10 @@ class PaperBroker(Broker):
         self._names = {
             symbol: settings.spelling.broker_symbol(symbol) for symbol in self._market.bars
         }
+        if len(set(self._names.values())) < len(self._names):
+            raise ConfigError(
+                "spelling", "spells two symbols alike", "Give each symbol a spelling of its own."
+            )
         self._symbols = SymbolMap(
             settings.account_id,
             settings.spelling,
@@ -69,7 +77,19 @@ class PaperBroker(Broker):
         self._time = self._market.begin
         self._quote(self._store.time() or self._market.begin)
         self._store.refresh(self._exchange)
+        self._check_held()
         self._sync()
+
+    def _check_held(self) -> None:
+        """Refuse to open an account that these settings can't price."""
+        live = [each for each in self._exchange.orders.values() if not each.status.terminal]
+        held = {each.instrument for each in live} | self._exchange.held()
+        for symbol in sorted(held - set(self._names)):
+            raise ConfigError(
+                "symbols",
+                f"the account in this folder has a position or an order in {symbol}",
+                "Add it, or take another folder.",
+            )
 
     def _opened(self, clock: Clock) -> PassingClock:
         """Return the clock, which counts from when the account was first opened."""
@@ -81,6 +101,7 @@ class PaperBroker(Broker):
 
     def _quote(self, time: int) -> None:
         """Set every price to what it was at ``time``, matching nothing."""
+        self._exchange.quotes.clear()
         for symbol, bars in self._market.bars.items():
             known = self._market.known(symbol, time)
             if known:
@@ -88,34 +109,53 @@ class PaperBroker(Broker):
                 self._exchange.set_quote(symbol, bars.close[known - 1], ended)
         self._time = max(self._time, time)
 
-    def _sync(self) -> None:
-        """Come to the present: another process's steps, and the time that has passed."""
+    def _catch_up(self) -> None:
+        """Come to where another process has moved the clock."""
         shared = self._store.time()
         if shared is not None and shared > self._time:
             self._quote(shared)
+
+    def _sync(self) -> None:
+        """Come to the present: another process's steps, and the time that has passed."""
+        self._catch_up()
         self._store.refresh(self._exchange)
         if self._passing is not None:
             self._advance(self._passing.now())
+
+    @contextmanager
+    def _command(self) -> Iterator[None]:
+        """Run a command at the present, which no other process can move meanwhile."""
+        self._sync()
+        with self._store.command(self._exchange, lambda: self._time):
+            self._catch_up()
+            yield
 
     def _advance(self, to: int) -> None:
         """Match every bar until ``to``; what fills is on disk before this returns."""
         if to <= self._time:
             return
-        steps = list(self._market.steps(self._time, to))
-        if steps:
-            with self._store.command(self._exchange, to):
-                for step in steps:
-                    bars = self._market.bars[step.symbol]
-                    self._exchange.on_bar(
-                        step.symbol,
-                        bars.open[step.index],
-                        bars.high[step.index],
-                        bars.low[step.index],
-                        bars.close[step.index],
-                        step.time,
-                    )
-        self._time = to
-        self._store.keep_time(to)
+        if any(self._market.steps(self._time, to)):
+            try:
+                self._match(to)
+            except BaseException:
+                self._quote(self._time)
+                raise
+        self._time = max(self._time, to)
+        self._store.keep_time(self._time)
+
+    def _match(self, to: int) -> None:
+        with self._store.command(self._exchange, lambda: max(self._time, to)):
+            self._catch_up()  # no bar that another process has matched is matched again
+            for step in self._market.steps(self._time, to):
+                bars = self._market.bars[step.symbol]
+                self._exchange.on_bar(
+                    step.symbol,
+                    bars.open[step.index],
+                    bars.high[step.index],
+                    bars.low[step.index],
+                    bars.close[step.index],
+                    step.time,
+                )
 
     def _ours(self, symbol: str) -> str:
         ours = self._symbols.ours(symbol)
@@ -125,6 +165,8 @@ class PaperBroker(Broker):
 
     def _theirs(self, value: _Named) -> _Named:
         named = replace(value, instrument=self._names[value.instrument])
+        if isinstance(named, (Fill, OrderReport, Position)) and named.position_id is not None:
+            named = replace(named, position_id=named.instrument)
         if isinstance(named, OrderReport):
             return replace(named, fills=tuple(self._theirs(each) for each in named.fills))
         return named
@@ -215,13 +257,12 @@ class PaperBroker(Broker):
         self._sync()
         ours = self._ours(instrument)
         bars = self._market.bars[ours]
-        inside = [
-            index
-            for index in range(self._market.known(ours, self._time))
-            if (from_ is None or bars.time[index] >= from_)
-            and (to is None or bars.time[index] < to)
-        ][-count:]
-        first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
+        last = self._market.known(ours, self._time)
+        if to is not None:
+            last = min(last, bisect_left(bars.time, to))
+        first = max(0, last - count)
+        if from_ is not None:
+            first = max(first, bisect_left(bars.time, from_))
         return Bars(
             instrument=instrument,
             timeframe=timeframe,
@@ -238,14 +279,11 @@ class PaperBroker(Broker):
         ours = None if instrument is None else self._ours(instrument)
         return Positions(
             positions=tuple(
-                self._position(each)
+                self._theirs(each)
                 for each in self._exchange.positions()
                 if ours in {None, each.instrument}
             )
         )
-
-    def _position(self, position: Position) -> Position:
-        return replace(self._theirs(position), position_id=self._names[position.instrument])
 
     async def list_orders(
         self,
@@ -315,6 +353,7 @@ class PaperBroker(Broker):
                 await anyio.sleep(self._until_next())
                 self._sync()
         found = self._store.changes(_number(since), limit + 1)
+        self._store.refresh(self._exchange)  # it may lag behind what was just read
         page = found[:limit]
         newest = dict.fromkeys(order_id for _, order_id, _ in page)
         return Changes(
@@ -333,17 +372,15 @@ class PaperBroker(Broker):
 
     async def place_order(self, order: OrderRequest) -> OrderReport:
         ours = replace(order, instrument=self._ours(order.instrument))
-        self._sync()
-        self._require_open()
-        with self._store.command(self._exchange, self._time):
+        with self._command():
+            self._require_open()
             report = self._exchange.place(ours, self._time)
         return self._theirs(report)
 
     async def cancel_order(
         self, order_id: str | None = None, client_order_id: str | None = None
     ) -> OrderReport:
-        self._sync()
-        with self._store.command(self._exchange, self._time):
+        with self._command():
             report = self._exchange.cancel(self._find(order_id, client_order_id), self._time)
         return self._theirs(report)
 
@@ -358,9 +395,8 @@ class PaperBroker(Broker):
                 field="instrument",
             )
         ours = replace(close, instrument=self._ours(named), position_id=None)
-        self._sync()
-        self._require_open()
-        with self._store.command(self._exchange, self._time):
+        with self._command():
+            self._require_open()
             report = self._exchange.close(ours, self._time)
         return self._theirs(report)
 
@@ -391,7 +427,7 @@ def _number(cursor: str | None) -> int:
     """Read a cursor: the sequence after which to go on."""
     if cursor is None:
         return 0
-    if cursor.isascii() and cursor.isdigit():
+    if cursor.isascii() and cursor.isdigit() and len(cursor) <= _CURSOR_DIGITS:
         return int(cursor)
     raise Refused(
         ErrorCode.INVALID_ARGUMENT,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +25,8 @@ from mtquant.exchange import Change, Exchange, Snapshot
 from mtquant.model import Fill, OrderReport, Position, to_json
 
 ORDER, FILL, POSITION = TypeAdapter(OrderReport), TypeAdapter(Fill), TypeAdapter(Position)
+_LATEST = 2**63 - 1
+"""What SQLite can hold; a time beyond the year 2262 is kept as that."""
 _ACCOUNT = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS orders (
@@ -48,7 +50,6 @@ class Store:
         self._db.executescript(_ACCOUNT)
         self._clock.execute("CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY, at INT)")
         self._version = -1
-        self._written = self.time()
 
     def get(self, key: str) -> str | None:
         """Return a setting of the account's own, such as when it was opened."""
@@ -63,14 +64,18 @@ class Store:
         return max(known, default=None)
 
     def keep_time(self, time: int) -> None:
-        """Note how far the clock has come, without waiting for the disk."""
-        self._clock.execute("INSERT OR REPLACE INTO clock VALUES (1, ?)", (time,))
+        """Note how far the clock has come, never backwards, without waiting for the disk."""
+        self._clock.execute(
+            "INSERT INTO clock VALUES (1, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
+            (min(time, _LATEST),),
+        )
 
     @contextmanager
-    def command(self, exchange: Exchange, time: int) -> Iterator[None]:
+    def command(self, exchange: Exchange, now: Callable[[], int]) -> Iterator[None]:
         """Run a command on ``exchange`` as one transaction; what fails leaves no trace.
 
-        The exchange is read afresh first where another process has written.
+        The exchange is read afresh first where another process has written. ``now`` is asked at
+        the end for the time of what changed.
         """
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -78,7 +83,9 @@ class Store:
             yield
             changes = exchange.take_changes()
             if changes:
-                self._write(exchange, changes, time)
+                self._write(exchange, changes, now())
+            else:  # before another process may act on the old time
+                self.keep_time(now())
             self._db.execute("COMMIT" if changes else "ROLLBACK")
         except BaseException:
             if self._db.in_transaction:
@@ -88,6 +95,13 @@ class Store:
 
     def refresh(self, exchange: Exchange) -> None:
         """Read the account into ``exchange`` if another process has changed it."""
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN")  # one moment's account, whatever is committed meanwhile
+            try:
+                self.refresh(exchange)
+            finally:
+                self._db.execute("ROLLBACK")
+            return
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return

@@ -1,0 +1,50 @@
+# On a fresh machine: `make demo` and `make test`. Both need Python 3.11 or newer, and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := pyproject.toml mcp_servers/paper/pyproject.toml requirements-dev.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+
+.venv/.demo: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e mcp_servers/paper -e ".[demo]"
+	@touch $@
+
+.venv/.dev: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/.demo
+
+demo: .venv/.demo ## Trade 27 years of fixings through two paper brokers, one of which is killed
+	$(BIN)/mtquant demo
+
+test: .venv/.dev ## Run the unit tests (under three minutes)
+	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+
+test-slow: .venv/.dev ## Run the tests that start many processes
+	$(BIN)/python -m pytest -q -m slow
+
+lint: .venv/.dev ## Check style, types and the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server tests benchmarks
+	$(BIN)/lint-imports
+
+format: .venv/.dev ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev ## Measure, each figure as a ratio to a named reference
+	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/indicators.py
+	$(BIN)/python benchmarks/round_trip.py
+	$(BIN)/python benchmarks/order_path.py
+
+clean: ## Remove what the targets made
+	rm -rf .venv mtquant-demo .mypy_cache .ruff_cache .import_linter_cache .hypothesis
