@@ -147,7 +147,7 @@ class Exchange:
                 for order_id in standing
                 if (price := self._reached(order_id, kind, reach)) is not None
             ]
-            for price, order_id in sorted(reached, key=lambda each: self._way(*each, reach)):
+            for price, order_id in sorted(reached, key=lambda each: self._way(each[0], each[1], reach)):
                 if order_id in self._working:
                     self._execute(order_id, price, time)
             self._stop_out(symbol, standing, reach, time)

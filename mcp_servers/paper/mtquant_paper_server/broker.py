@@ -134,7 +134,7 @@ class PaperBroker(Broker):
         """Match every bar until ``to``; what fills is on disk before this returns."""
         if to <= self._time:
             return
-        if any(self._market.steps(self._time, to)):
+        if next(self._market.steps(self._time, to), None) is not None:
             try:
                 self._match(to)
             except BaseException:
