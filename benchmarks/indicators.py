@@ -54,7 +54,7 @@ def main() -> None:
 
 def measure(kind: type[Any], bars: Bars, repeat: int) -> dict[str, Any]:
     listed, settings = (
-        list(bars.bar(index) for index in range(len(bars))),
+        [bars.bar(index) for index in range(len(bars))],
         kind.Settings(period=PERIOD),
     )
     head, tail = listed[:100], listed[100:]

@@ -159,8 +159,8 @@ def load_config(path: Path) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), f"not valid TOML: {error}", "Correct that line.") from None
-    config = Config.read(table, str(path))
-    _check_references(config, str(path))
+    config = Config.read(table, f"{path}: ")
+    _check_references(config, f"{path}: ")
     state = path.parent.resolve() / config.engine.state_dir
     engine = config.engine.model_copy(update={"state_dir": str(state)})
     return config.model_copy(update={"engine": engine})
@@ -174,20 +174,20 @@ def _check_references(config: Config, where: str) -> None:
         for name in names:
             if name not in config.brokers:
                 have = ", ".join(config.brokers)
-                raise ConfigError(f"{where}.{key}", f"no broker {name!r}", f"Brokers: {have}.")
+                raise ConfigError(f"{where}{key}", f"no broker {name!r}", f"Brokers: {have}.")
     for name, broker in config.brokers.items():
-        _check_broker(broker, f"{where}.brokers.{name}")
+        _check_broker(broker, f"{where}brokers.{name}")
     traded: dict[str, str] = {}
     for name, strategy in config.strategies.items():
         for symbol in strategy.symbols:
             if traded.setdefault(symbol, name) != name:
                 raise ConfigError(
-                    f"{where}.strategies.{name}.symbols",
+                    f"{where}strategies.{name}.symbols",
                     f"{symbol!r} is already traded by strategy {traded[symbol]!r}",
                     "One strategy trades a symbol; take it out of one of the two.",
                 )
     if config.market.feed == "replay" and config.market.source is None:
-        raise ConfigError(f"{where}.market.source", "is missing", "A replay needs a source.")
+        raise ConfigError(f"{where}market.source", "is missing", "A replay needs a source.")
 
 
 def _check_broker(broker: BrokerTable, where: str) -> None:

@@ -117,7 +117,7 @@ class Book:
     made: Exchange
     changes: list[Change] = field(default_factory=list)
     held: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    balance: Decimal = D(0)
+    balance: Decimal = Decimal()
     seq: int = 0
     named: list[int] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
@@ -407,7 +407,7 @@ def test_euro_dollar_profit_and_commission_by_hand() -> None:
     assert made.balance == D("99996.69985").quantize(D("0.0001"))  # 0.1 m x 1.10005 x 30
     made.close(CloseRequest(client_order_id="b", instrument=EUR), 3)
     bought, sold = fills(made)
-    assert (bought.commission, bought.realized_profit) == (D("3.3002"), 0)
+    assert (bought.commission, bought.realized_profit) == (D("3.3002"), D(0))
     assert (sold.commission, sold.realized_profit) == (D("3.3298"), D(990))
     assert made.balance == D("100983.3700")
     assert made.positions() == []
@@ -445,10 +445,10 @@ def test_netting_adds_reduces_and_turns() -> None:
     assert held.average_price == D("1.10205")  # (1.10005 + 2 x 1.10305) / 3
     made.place(order("c", side=SELL, quantity=5000), 2)
     (held,) = made.positions()
-    assert (held.side, held.quantity, held.average_price) == (BUY, 25_000, D("1.10205"))
+    assert (held.side, held.quantity, held.average_price) == (BUY, D(25_000), D("1.10205"))
     made.place(order("d", side=SELL, quantity=40_000), 3)
     (held,) = made.positions()
-    assert (held.side, held.quantity, held.average_price) == (SELL, 15_000, D("1.10295"))
+    assert (held.side, held.quantity, held.average_price) == (SELL, D(15_000), D("1.10295"))
     assert held.opened_at == 3
     assert [each.realized_profit for each in fills(made)] == [0, 0, D("4.5"), D("22.5")]
 
@@ -548,9 +548,9 @@ def test_a_stop_loss_renewed_by_a_reducing_stop_still_comes_before_every_limit()
     made.place(limit("adds", "1.093", quantity=1000), 2)
     made.on_bar(EUR, 1.1, 1.1, 1.09, 1.09, 3)
     assert [(each.reason or each.client_order_id, each.quantity) for each in fills(made)][1:] == [
-        ("reduces", 4000),
-        ("stop_loss", 6000),
-        ("adds", 1000),
+        ("reduces", D(4000)),
+        ("stop_loss", D(6000)),
+        ("adds", D(1000)),
     ]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Self, TypeVar, get_args
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Any, ClassVar, Generic, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -25,9 +26,10 @@ class Settings(BaseModel):
             return cls.model_validate(dict(table))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            path = ".".join([where, *(str(part) for part in first["loc"])]).strip(".")
+            joint = "" if where.endswith(" ") or not where else "."
+            path = where + joint + ".".join(str(part) for part in first["loc"])
             if first["type"] == "extra_forbidden":
-                known = ", ".join(sorted(cls.model_fields)) or "none"
+                known = ", ".join(sorted(_fields(cls, first["loc"][:-1]))) or "none"
                 raise ConfigError(path, "no such setting", f"Known here: {known}.") from None
             if first["type"] == "missing":
                 raise ConfigError(path, "is missing", "Add it.") from None
@@ -54,3 +56,18 @@ class Plugin(Generic[S]):
             for argument in get_args(base):
                 if isinstance(argument, type) and issubclass(argument, Settings):
                     cls.Settings = argument
+
+
+def _fields(model: Any, at: tuple[int | str, ...]) -> Iterable[str]:  # noqa: ANN401 - an annotation
+    """Return the settings that the model at ``at``, inside ``model``, knows."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        if not at:
+            return model.model_fields
+        field = model.model_fields.get(str(at[0]))
+        return _fields(field.annotation, at[1:]) if field else ()
+    for inner in get_args(model):
+        # A mapping's or tuple's annotation: the key or index is a part of the path of its own.
+        rest = at[1:] if get_origin(model) not in {Union, UnionType} else at
+        if found := _fields(inner, rest):
+            return found
+    return ()

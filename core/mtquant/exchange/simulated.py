@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from operator import itemgetter
 
 from mtquant.errors import ErrorCode, Refused
 from mtquant.exchange.rates import convert, paths
@@ -147,7 +148,8 @@ class Exchange:
                 for order_id in standing
                 if (price := self._reached(order_id, kind, reach)) is not None
             ]
-            for price, order_id in sorted(reached, key=lambda each: self._way(each[0], each[1], reach)):
+            nearest = [(self._way(price, each, reach), price, each) for price, each in reached]
+            for _, price, order_id in sorted(nearest, key=itemgetter(0)):
                 if order_id in self._working:
                     self._execute(order_id, price, time)
             self._stop_out(symbol, standing, reach, time)

@@ -165,8 +165,8 @@ class PaperBroker(Broker):
 
     def _theirs(self, value: _Named) -> _Named:
         named = replace(value, instrument=self._names[value.instrument])
-        if isinstance(named, (Fill, OrderReport, Position)) and named.position_id is not None:
-            named = replace(named, position_id=named.instrument)
+        if isinstance(named, Fill | OrderReport | Position):
+            named = replace(named, position_id=named.position_id and named.instrument)
         if isinstance(named, OrderReport):
             return replace(named, fills=tuple(self._theirs(each) for each in named.fills))
         return named
@@ -174,6 +174,10 @@ class PaperBroker(Broker):
     @property
     def _open(self) -> bool:
         return self._time < self._market.end
+
+    def close(self) -> None:
+        """Close the account's files."""
+        self._store.close()
 
     async def get_health(self) -> Health:
         self._sync()

@@ -51,6 +51,11 @@ class Store:
         self._clock.execute("CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY, at INT)")
         self._version = -1
 
+    def close(self) -> None:
+        """Close the files."""
+        self._db.close()
+        self._clock.close()
+
     def get(self, key: str) -> str | None:
         """Return a setting of the account's own, such as when it was opened."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
