@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import sqlite3
-import threading
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,6 @@ VICTIM = "paper-a"
 OUTAGE_STEPS = 60
 """How many fixings pass while the killed broker is down."""
 _MARKER = ".mtquant-demo"
-_KILL_LIMIT_S = 5.0
 NOTES = (
     (
         "Prices are the European Central Bank's daily euro reference rates, one fixing a day "
@@ -98,6 +95,7 @@ class Drama(Recorder):
     fate: str = ""
     recovery_s: float | None = None
     _killed: float = 0.0
+    _killer: subprocess.Popen[bytes] | None = None
     _was_down: bool = False
     _now: int = 0
     _back: anyio.Event | None = None
@@ -122,12 +120,14 @@ class Drama(Recorder):
         process = link.sessions[0].health
         if not (due and ticket.opens and link.name == VICTIM and process):
             return
-        ready = threading.Event()
         account = self.folder / VICTIM / "account.db"
-        threading.Thread(
-            target=_kill_when_taken, args=(account, process.process_id, ready), daemon=True
-        ).start()
-        ready.wait(_KILL_LIMIT_S)
+        killer = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "mtquant.cli.kill", str(account), str(process.process_id)],
+            stdout=subprocess.PIPE,
+        )
+        self._killer = killer
+        if killer.stdout is not None:
+            killer.stdout.readline()
         self.killed_at, self.killed_order = self._now, ticket.client_order_id
         self._killed = SystemClock().monotonic()
         self.console.print(
@@ -165,26 +165,17 @@ class Drama(Recorder):
         if near and not told.message.startswith("loss breaker"):
             self.console.print(f"  {format_time(self._now)[:10]}  {told.message}", highlight=False)
 
+    def bury(self) -> None:
+        """Take leave of the process that killed."""
+        if self._killer is not None:
+            self._killer.communicate()
+
     @property
     def marks(self) -> list[Mark]:
         """The outage, as the report marks it."""
         if self.killed_at is None:
             return []
         return [Mark(time=self.killed_at, label=f"{VICTIM} killed", until=self.back_at)]
-
-
-def _kill_when_taken(account: Path, process_id: int, ready: threading.Event) -> None:
-    """SIGKILL the server when its account file changes: it has the order, nobody knows yet."""
-    clock = SystemClock()
-    database = sqlite3.connect(f"file:{account}?mode=ro", uri=True)
-    before = database.execute("PRAGMA data_version").fetchone()
-    ready.set()
-    limit = clock.monotonic() + _KILL_LIMIT_S
-    while clock.monotonic() < limit:
-        if database.execute("PRAGMA data_version").fetchone() != before:
-            break
-    database.close()
-    os.kill(process_id, signal.SIGKILL)
 
 
 def replay_of(drama: Drama) -> type[Replay]:
@@ -236,6 +227,7 @@ def demo(folder: Path, *, as_json_text: bool) -> int:
         found.append(await audit(engine))
 
     anyio.run(made.engine.run, feed)
+    drama.bury()
     result = found[0]
     summary = rows(made.engine, drama, result)
     page = folder / "report.html"

@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,11 @@ async def _serve(arguments: argparse.Namespace) -> None:
     except (OSError, sqlite3.Error) as error:
         problem = f"{str(arguments.state)!r} can't be opened: {error}"
         raise ConfigError("--state", problem, "Name a folder that you may write to.") from None
+    with closing(broker), closing(ledger):
+        await _run(broker, ledger, arguments)
+
+
+async def _run(broker: PaperBroker, ledger: Ledger, arguments: argparse.Namespace) -> None:
     scopes = frozenset({Scope.READ}) if arguments.read_only else frozenset(Scope)
     server = serve(broker, ledger=ledger, scopes=scopes, name="mtquant-paper")
     if arguments.http is None:

@@ -60,8 +60,6 @@ class PaperBroker(Broker):
         self._settings = settings
         self._market = Market(settings, source)
         self._exchange = Exchange(settings, self._market.bars)
-        self._store = Store(folder)
-        self._passing = self._opened(clock) if settings.clock == "real" else None
         self._names = {
             symbol: settings.spelling.broker_symbol(symbol) for symbol in self._market.bars
         }
@@ -69,6 +67,8 @@ class PaperBroker(Broker):
             raise ConfigError(
                 "spelling", "spells two symbols alike", "Give each symbol a spelling of its own."
             )
+        self._store = Store(folder)
+        self._passing = self._opened(clock) if settings.clock == "real" else None
         self._symbols = SymbolMap(
             settings.account_id,
             settings.spelling,
@@ -85,6 +85,7 @@ class PaperBroker(Broker):
         live = [each for each in self._exchange.orders.values() if not each.status.terminal]
         held = {each.instrument for each in live} | self._exchange.held()
         for symbol in sorted(held - set(self._names)):
+            self.close()
             raise ConfigError(
                 "symbols",
                 f"the account in this folder has a position or an order in {symbol}",

@@ -175,6 +175,10 @@ class Store:
 def _opened(path: Path, synchronous: str) -> sqlite3.Connection:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     database = sqlite3.connect(path, isolation_level=None, timeout=10)
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute(f"PRAGMA synchronous={synchronous}")
+    try:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute(f"PRAGMA synchronous={synchronous}")
+    except sqlite3.Error:
+        database.close()
+        raise
     return database
