@@ -26,7 +26,7 @@ class Settings(BaseModel):
             return cls.model_validate(dict(table))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            joint = "" if where.endswith(" ") or not where else "."
+            joint = "." if first["loc"] and where and not where.endswith(" ") else ""
             path = where + joint + ".".join(str(part) for part in first["loc"])
             if first["type"] == "extra_forbidden":
                 known = ", ".join(sorted(_fields(cls, first["loc"][:-1]))) or "none"
