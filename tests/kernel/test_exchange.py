@@ -341,6 +341,39 @@ def test_a_limit_beyond_the_market_may_take_its_profit_short_of_the_limit() -> N
     assert made.place(limit("a", "1.2", take_profit="1.15"), 2).average_price == D("1.10005")
 
 
+def test_an_unknown_instrument_is_refused_by_the_nearest_one() -> None:
+    made = exchange()
+    requests = (
+        order(instrument="EURUSD"),
+        CloseRequest(client_order_id="a", instrument="EURUSD"),
+    )
+    for request in requests:
+        with pytest.raises(Refused, match="did you mean EUR/USD") as caught:
+            _send(made, request)
+        assert caught.value.code is ErrorCode.UNKNOWN_INSTRUMENT
+    assert made.seq == 0
+
+
+def test_terms_of_a_symbol_that_is_not_traded_are_a_config_error() -> None:
+    with pytest.raises(ConfigError, match=r"instruments\.EURUSD: .* Did you mean EUR/USD"):
+        exchange(instruments={"EURUSD": {"spread_pips": 5}})
+
+
+def test_pip_and_step_are_those_of_the_symbol_unless_they_are_given() -> None:
+    given = {"BTC/USD": {"pip_size": "1", "price_step": "0.1", "spread_pips": 4}}
+    made = exchange(EUR, JPY, "XAU/USD", "BTC/USD", quoted=False, instruments=given)
+    sizes = {name: (each.pip_size, each.price_step) for name, each in made.instruments.items()}
+    assert sizes == {
+        EUR: (D("0.0001"), D("0.00001")),
+        JPY: (D("0.01"), D("0.001")),
+        "XAU/USD": (D("0.01"), D("0.01")),
+        "BTC/USD": (D(1), D("0.1")),
+    }
+    made.set_quote("BTC/USD", 60_000.04, 1)
+    quote = made.quotes["BTC/USD"]
+    assert (quote.bid, quote.ask) == (D("59998.0"), D("60002.1"))  # never narrower than asked
+
+
 def test_a_client_order_id_places_one_order_only() -> None:
     made = exchange()
     made.place(order(), 2)
@@ -552,6 +585,27 @@ def test_a_stop_loss_renewed_by_a_reducing_stop_still_comes_before_every_limit()
         ("stop_loss", D(6000)),
         ("adds", D(1000)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "bid", "price"),
+    [
+        (limit("a", "1.095"), "1.0949", "1.09491"),  # better: the quote
+        (stop("a", "1.105"), "1.106", "1.10601"),  # worse: the quote
+        (limit("a", "1.105", side=SELL), "1.106", "1.106"),
+        (stop("a", "1.095", side=SELL), "1.095", "1.095"),
+        (limit("a", "1.095"), "1.095", None),  # the ask is above
+        (stop("a", "1.095", side=SELL), "1.09501", None),
+    ],
+)
+def test_a_quote_fills_what_it_reaches_at_the_quote(
+    request_: OrderRequest, bid: str, price: str | None
+) -> None:
+    made = exchange(EUR)
+    made.place(request_, 2)
+    made.on_quote(EUR, D(bid), D(bid) + D("0.00001"), 3)
+    assert prices(made) == ([] if price is None else [("entry", request_.side, D(price))])
+    assert (made.quotes[EUR].bid, made.quotes[EUR].time) == (D(bid), 3)
 
 
 @pytest.mark.parametrize("in_force", [TimeInForce.IOC, TimeInForce.FOK])

@@ -8,8 +8,9 @@ import json
 import os
 import shlex
 import signal
+import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -227,7 +228,14 @@ async def test_orders_are_placed_found_listed_closed_and_cancelled(account: Brok
     assert await code_of(account.close_position(CloseRequest(client_order_id="g")))
 
 
-@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "9" * 64])
+async def test_a_close_that_names_two_positions_is_refused(account: Broker) -> None:
+    await account.place_order(order("a"))
+    close = CloseRequest(client_order_id="b", instrument=EURUSD, position_id="USDJPY.a")
+    assert await code_of(account.close_position(close)) is ErrorCode.INVALID_ARGUMENT
+    assert len((await account.get_positions()).positions) == 1
+
+
+@pytest.mark.parametrize("cursor", ["x", "-1", "1.5", "1", "9" * 64])
 async def test_a_cursor_of_elsewhere_is_refused(account: Broker, cursor: str) -> None:
     for call in (account.get_changes(cursor), account.list_fills(cursor)):
         assert await code_of(call) is ErrorCode.INVALID_ARGUMENT
@@ -366,6 +374,21 @@ async def test_a_long_poll_returns_when_something_changes(account: Broker) -> No
     assert (await account.get_changes(changes.cursor, wait_s=0.01)).orders == ()
 
 
+async def test_a_long_poll_sees_what_another_process_does(tmp_path: Path) -> None:
+    with closing(paper(tmp_path)) as one, closing(paper(tmp_path)) as two:
+        got = []
+
+        async def poll() -> None:
+            got.append(await one.get_changes(wait_s=25))
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(poll)
+                await anyio.wait_all_tasks_blocked()
+                await two.place_order(order("a"))
+        assert [each.client_order_id for each in got[0].fills] == ["a"]
+
+
 async def test_a_real_clock_passes_by_itself(tmp_path: Path) -> None:
     clock = ManualClock(5 * SECOND)
     with closing(paper(tmp_path, clock, clock="real", speed=60)) as broker:
@@ -438,6 +461,85 @@ async def test_what_fails_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.Mo
         assert [each.reason for each in (await broker.list_fills()).fills] == ["", "stop_loss"]
 
 
+def lose(folder: Path, files: str) -> None:
+    for file in folder.glob(files):
+        file.unlink()
+
+
+async def test_a_lost_clock_repeats_quiet_steps_alone(tmp_path: Path) -> None:
+    """What a power loss may cost; the stop-loss fills in the fifth bar."""
+    to = BEGIN + 8 * MINUTE
+    with closing(paper(tmp_path)) as broker:
+        await broker.place_order(order("a", stop_loss=Decimal("1.097")))
+        for time in range(BEGIN, to, MINUTE):
+            await broker.advance_clock(time)
+        moved, whole = await broker.advance_clock(to), await state(broker)
+    lose(tmp_path, "clock.db*")
+    with closing(paper(tmp_path)) as again:
+        assert (await again.get_health()).time == BEGIN + 5 * MINUTE
+        assert await again.advance_clock(to) == moved
+        assert await state(again) == whole
+
+
+def reads(broker: PaperBroker) -> list[str]:
+    """Return the statements that read the whole account, as they come."""
+    seen: list[str] = []
+    broker._store._db.set_trace_callback(
+        lambda statement: seen.append(statement) if "body FROM orders" in statement else None
+    )
+    return seen
+
+
+async def test_the_account_is_read_again_only_where_the_file_knows_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(paper(tmp_path)) as one, closing(paper(tmp_path)) as two:
+        seen = reads(one)
+        assert await code_of(one.place_order(order("a", quantity=Decimal(1))))
+        await one.place_order(order("b"))
+        await one.advance_clock(BEGIN + 2 * MINUTE)
+        assert (await one.get_account()).balance == Decimal(100_000)
+        assert seen == []
+        await two.place_order(order("c"))
+        assert len((await one.list_fills()).fills) == 2
+        assert len(seen) == 1
+
+        def fails(*_: object) -> None:
+            raise Refused(ErrorCode.INTERNAL, "cannot")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(one._store, "_write", fails)
+            assert await code_of(one.place_order(order("d"))) is ErrorCode.INTERNAL
+        assert (await one.get_positions()).positions == (await two.get_positions()).positions
+        assert len(seen) == 2
+
+
+async def test_a_quiet_step_commits_nothing_to_the_account(tmp_path: Path) -> None:
+    with closing(paper(tmp_path)) as broker:
+        await broker.place_order(order("a", stop_loss=Decimal("1.097")))
+        seen: list[str] = []
+        broker._store._db.set_trace_callback(seen.append)
+        await broker.advance_clock(BEGIN + 3 * MINUTE)
+        assert "COMMIT" not in seen
+        await broker.advance_clock(BEGIN + 6 * MINUTE)
+        assert "COMMIT" in seen
+
+
+async def test_an_account_that_another_process_holds_is_refused_as_not_sent(
+    tmp_path: Path,
+) -> None:
+    with closing(paper(tmp_path)) as broker:
+        broker._store._db.execute("PRAGMA busy_timeout = 0")
+        with closing(sqlite3.connect(tmp_path / "account.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(Refused, match="nothing was done") as caught:
+                await broker.place_order(order("a"))
+            assert caught.value.outcome is Outcome.NOT_SENT
+            other.execute("ROLLBACK")
+        await broker.place_order(order("a"))
+        assert len((await broker.list_fills()).fills) == 1
+
+
 def interleave(patch: pytest.MonkeyPatch, broker: PaperBroker, act: Callable[[], object]) -> None:
     """Let another process act just after ``broker`` has looked, and before it acts."""
     look = broker._sync
@@ -501,11 +603,96 @@ def test_settings_that_cannot_price_the_account_are_refused(tmp_path: Path) -> N
         anyio.run(broker.place_order, order("a", instrument="USDJPY.a"))
     with pytest.raises(ConfigError, match="USD/JPY"):
         paper(tmp_path, symbols=["EUR/USD"])
+    with pytest.raises(ConfigError, match=r"currency: 'JPY': .* kept in USD"):
+        paper(tmp_path, currency="JPY")
     with pytest.raises(ConfigError, match="two symbols alike"):
         paper(tmp_path, spelling={"table": {"EUR/USD": "X", "USD/JPY": "X"}})
 
 
 # --- SIGKILL ---------------------------------------------------------------------------------
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+import anyio
+sys.path.insert(0, {root!r})
+from tests.servers.test_paper import acts, paper
+
+def die(folder, statement):
+    broker, left = paper(folder), statement
+    def count(_):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    broker._store._db.set_trace_callback(count)
+    broker._store._clock.set_trace_callback(count)
+    async def run():
+        for act in acts(broker):
+            await act()
+            with open(folder / "acknowledged", "a") as file:
+                file.write("x")
+    anyio.run(run)
+
+statement, status = 0, 1
+while status:
+    statement += 1
+    folder = Path({folder!r}, str(statement))
+    folder.mkdir()
+    (folder / "acknowledged").touch()
+    child = os.fork()
+    if child == 0:
+        die(folder, statement)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+"""
+
+
+def acts(broker: PaperBroker) -> list[Callable[[], Awaitable[Any]]]:
+    """Return what a client does: enter, rest, cancel, be stopped out, enter again, close."""
+    close = CloseRequest(client_order_id="e", instrument=EURUSD)
+    return [
+        lambda: broker.place_order(order("a", stop_loss=Decimal("1.097"))),
+        lambda: broker.place_order(rests("b")),
+        lambda: broker.cancel_order(client_order_id="b"),
+        lambda: broker.advance_clock(BEGIN + 3 * MINUTE),
+        lambda: broker.advance_clock(BEGIN + 6 * MINUTE),
+        lambda: broker.place_order(order("d", take_profit=Decimal("1.2"))),
+        lambda: broker.close_position(close),
+    ]
+
+
+async def goes_on(broker: PaperBroker, done: int) -> None:
+    """Do what is left to do after ``done`` acts; the first of it may have been done, too."""
+    refusals = []
+    for number, act in enumerate(acts(broker)[done:]):
+        try:
+            await act()
+        except Refused as refusal:
+            refusals.append((number, refusal.code))
+    assert refusals in ([], [(0, ErrorCode.DUPLICATE_MISMATCH)], [(0, ErrorCode.NOT_FOUND)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_death_before_any_statement_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    with closing(paper(tmp_path / "whole")) as broker:
+        await goes_on(broker, 0)
+        whole = await state(broker)
+    (tmp_path / "dies").mkdir()
+    root = str(Path(__file__).parents[2])
+    script = DIES.format(root=root, folder=str(tmp_path / "dies"))
+    with anyio.fail_after(60):
+        await anyio.run_process([sys.executable, "-c", script])
+    deaths = sorted((tmp_path / "dies").iterdir(), key=lambda each: int(each.name))
+    done = [len((each / "acknowledged").read_text()) for each in deaths]
+    assert done == sorted(done)
+    assert set(done) == set(range(8))
+    for folder, acknowledged in zip(deaths, done, strict=True):
+        with closing(paper(folder)) as broker:
+            await goes_on(broker, acknowledged)
+            assert await state(broker) == whole
 
 
 def server(folder: Path, *arguments: str) -> Endpoint:

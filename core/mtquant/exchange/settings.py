@@ -24,7 +24,8 @@ class Terms(Settings):
 
     ``spread_pips`` is ask less bid in pips. ``commission_per_million`` is charged on each
     execution for a million of notional, in the account's currency. ``margin_rate`` is margin
-    over notional (1/30 is 30:1). Quantities are in base units.
+    over notional (1/30 is 30:1). Quantities are in base units. ``pip_size`` and ``price_step``
+    are those of the symbol's kind (see :func:`instrument`) unless they are given.
     """
 
     spread_pips: NotNegative = Decimal(1)
@@ -33,6 +34,8 @@ class Terms(Settings):
     quantity_min: Positive = Decimal(1000)
     quantity_step: Positive = Decimal(1000)
     quantity_max: Positive = Decimal(100_000_000)
+    pip_size: Positive | None = None
+    price_step: Positive | None = None
 
     @model_validator(mode="after")
     def _on_grid(self) -> Self:
@@ -88,20 +91,22 @@ class PaperSettings(ExchangeSettings):
 def instrument(symbol: str, terms: Terms) -> Instrument:
     """Return the instrument that a canonical ``BASE/QUOTE`` symbol names, on ``terms``.
 
-    A pip is 0.01 of a yen pair and 0.0001 of another; prices move in tenths of it. Metals move
-    in 0.01. Raises ConfigError where ``symbol`` is no pair.
+    Where the terms don't say: a pip is 0.01 of a yen or forint pair and of a metal, 0.0001 of
+    another; prices move in tenths of a pip, metals in whole ones. Raises ConfigError where
+    ``symbol`` is no pair.
     """
     base, _, quote = symbol.partition("/")
     if not base or not quote:
         raise ConfigError("symbols", f"{symbol!r} is no BASE/QUOTE pair", "Write EUR/USD.")
     metal = base in _METALS
-    pip = Decimal("0.01") if quote in {"JPY", "HUF"} or metal else Decimal("0.0001")
+    coarse = metal or quote in {"JPY", "HUF"}
+    pip = terms.pip_size or (Decimal("0.01") if coarse else Decimal("0.0001"))
     return Instrument(
         instrument=symbol,
         asset_class=AssetClass.METAL if metal else AssetClass.FOREX,
         base=base,
         quote=quote,
-        price_step=pip if metal else pip / 10,
+        price_step=terms.price_step or (pip if metal else pip / 10),
         pip_size=pip,
         quantity_min=terms.quantity_min,
         quantity_max=terms.quantity_max,

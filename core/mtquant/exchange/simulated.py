@@ -6,7 +6,7 @@ it; a stop fills at its price, or worse where the market opens beyond it.
 
 *Inside a bar* the adverse comes first: every stop that the bar's range reaches fills before any
 limit does, those nearer to the opening first. A position opened inside a bar may be stopped out by
-the same bar, and can't take its profit in it.
+the same bar, and can't take its profit in it. A quote is a bar that opens and ends at one price.
 
 *Netting.* One position an instrument. What adds to it moves its average price; an opposite order
 reduces, closes or turns it. Protections (stop-loss, take-profit) belong to the position: the
@@ -18,12 +18,13 @@ the other is cancelled.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from operator import itemgetter
 
-from mtquant.errors import ErrorCode, Refused
+from mtquant.errors import ConfigError, ErrorCode, Refused
 from mtquant.exchange.rates import convert, paths
 from mtquant.exchange.settings import ExchangeSettings, instrument
 from mtquant.exchange.validate import check_order, refuse
@@ -44,6 +45,7 @@ from mtquant.model import (
     TimeInForce,
     plain,
 )
+from mtquant.symbols import unknown_instrument
 
 ZERO = Decimal(0)
 CENT = Decimal("0.0001")
@@ -91,6 +93,7 @@ class Exchange:
         self.instruments: Mapping[str, Instrument] = {
             symbol: instrument(symbol, terms) for symbol, terms in self.terms.items()
         }
+        self._check_overrides()
         self._paths = paths(self.instruments, settings.currency)
         self.quotes: dict[str, Quote] = {}
         self.balance = settings.balance
@@ -101,6 +104,13 @@ class Exchange:
         self._working: dict[str, OrderRequest] = {}
         self._positions: dict[str, Position] = {}
         self._changes: list[Change] = []
+
+    def _check_overrides(self) -> None:
+        """Refuse terms of a symbol that isn't traded: they would be passed over in silence."""
+        for symbol in sorted(set(self.settings.instruments) - set(self.terms)):
+            near = difflib.get_close_matches(symbol, sorted(self.terms), n=3, cutoff=0.4)
+            hint = f"Did you mean {', '.join(near)}?" if near else "Take it out."
+            raise ConfigError(f"instruments.{symbol}", "the account has no such symbol", hint)
 
     def restore(self, stored: Snapshot) -> None:
         """Continue where ``stored`` was taken."""
@@ -133,14 +143,22 @@ class Exchange:
         self, symbol: str, open_: float, high: float, low: float, close: float, time: int
     ) -> None:
         """Match working orders against a bar of mid prices that closed at ``time``."""
-        opened, top, bottom = (self._spread(symbol, price) for price in (open_, high, low))
         self.set_quote(symbol, close, time)
         if not self._working:
             return
+        opened, top, bottom = (self._spread(symbol, price) for price in (open_, high, low))
         reach = _Range(
             bid=(opened[0], top[0], bottom[0]),
             ask=(opened[1], top[1], bottom[1]),
         )
+        self._match(symbol, reach, time)
+
+    def on_quote(self, symbol: str, bid: Decimal, ask: Decimal, time: int) -> None:
+        """Match working orders against a quote, whose prices lie on the instrument's step."""
+        self.quotes[symbol] = Quote(instrument=symbol, bid=bid, ask=ask, time=time)
+        self._match(symbol, _Range(bid=(bid,) * 3, ask=(ask,) * 3), time)
+
+    def _match(self, symbol: str, reach: _Range, time: int) -> None:
         standing = [each for each in self._working if self.orders[each].instrument == symbol]
         for kind in (OrderType.STOP, OrderType.LIMIT):
             reached = [
@@ -239,6 +257,7 @@ class Exchange:
         symbol = close.instrument or close.position_id or ""
         position = self._positions.get(symbol)
         if position is None:
+            self._known(symbol)
             raise refuse(ErrorCode.NOT_FOUND, "there is no open position in this instrument")
         order = OrderRequest(
             client_order_id=close.client_order_id,
@@ -302,8 +321,13 @@ class Exchange:
             raise refuse(ErrorCode.NO_PRICE, f"no price yet to turn {currency} into money")
         return rate
 
+    def _known(self, symbol: str) -> Instrument:
+        if symbol not in self.instruments:
+            raise unknown_instrument(symbol, self.instruments, self.settings.account_id)
+        return self.instruments[symbol]
+
     def _priced(self, symbol: str) -> tuple[Instrument, Quote]:
-        each, quote = self.instruments[symbol], self.quotes.get(symbol)
+        each, quote = self._known(symbol), self.quotes.get(symbol)
         if quote is None:
             raise refuse(ErrorCode.NO_PRICE, "this instrument has no price yet", "instrument")
         self.rate(each.quote)

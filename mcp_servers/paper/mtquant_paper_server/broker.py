@@ -74,6 +74,7 @@ class PaperBroker(Broker):
             settings.spelling,
             [self._theirs(each) for each in self._exchange.instruments.values()],
         )
+        self._waiting: anyio.Event | None = None
         self._time = self._market.begin
         self._quote(self._store.time() or self._market.begin)
         self._store.refresh(self._exchange)
@@ -81,7 +82,16 @@ class PaperBroker(Broker):
         self._sync()
 
     def _check_held(self) -> None:
-        """Refuse to open an account that these settings can't price."""
+        """Refuse to open an account that these settings can't price, or would price wrongly."""
+        self._store.set("currency", self._settings.currency)
+        kept = self._store.get("currency")
+        if kept != self._settings.currency:
+            self.close()
+            raise ConfigError(
+                "currency",
+                f"{self._settings.currency!r}: the account in this folder is kept in {kept}",
+                "Correct it, or take another folder.",
+            )
         live = [each for each in self._exchange.orders.values() if not each.status.terminal]
         held = {each.instrument for each in live} | self._exchange.held()
         for symbol in sorted(held - set(self._names)):
@@ -130,6 +140,7 @@ class PaperBroker(Broker):
         with self._store.command(self._exchange, lambda: self._time):
             self._catch_up()
             yield
+        self._wake()
 
     def _advance(self, to: int) -> None:
         """Match every bar until ``to``; what fills is on disk before this returns."""
@@ -141,8 +152,15 @@ class PaperBroker(Broker):
             except BaseException:
                 self._quote(self._time)
                 raise
+            self._wake()
         self._time = max(self._time, to)
         self._store.keep_time(self._time)
+
+    def _wake(self) -> None:
+        """Let those who wait for changes look."""
+        if self._waiting is not None:
+            self._waiting.set()
+            self._waiting = None
 
     def _match(self, to: int) -> None:
         with self._store.command(self._exchange, lambda: max(self._time, to)):
@@ -340,12 +358,12 @@ class PaperBroker(Broker):
         limit: int = 1000,
     ) -> Fills:
         self._sync()
-        ours = None if instrument is None else self._ours(instrument)
-        found = self._store.fills(_number(since), order_id, ours, limit + 1)
+        ours, after = None if instrument is None else self._ours(instrument), self._after(since)
+        found = self._store.fills(after, order_id, ours, limit + 1)
         page = found[:limit]
         return Fills(
             fills=tuple(self._theirs(fill) for _, fill in page),
-            next_cursor=str(page[-1][0] if page else _number(since)),
+            next_cursor=str(page[-1][0] if page else after),
             more=len(found) > limit,
         )
 
@@ -353,23 +371,33 @@ class PaperBroker(Broker):
         self, since: str | None = None, limit: int = 1000, wait_s: float = 0
     ) -> Changes:
         self._sync()
+        after = self._after(since)
         with anyio.move_on_after(wait_s):
-            while wait_s and self._exchange.seq <= _number(since):
-                await anyio.sleep(self._until_next())
+            while wait_s and self._exchange.seq <= after:
+                self._waiting = self._waiting or anyio.Event()
+                with anyio.move_on_after(self._until_next()):
+                    await self._waiting.wait()
                 self._sync()
-        found = self._store.changes(_number(since), limit + 1)
+        found = self._store.changes(after, limit + 1)
         self._store.refresh(self._exchange)  # it may lag behind what was just read
         page = found[:limit]
         newest = dict.fromkeys(order_id for _, order_id, _ in page)
         return Changes(
-            cursor=str(page[-1][0] if page else _number(since)),
+            cursor=str(page[-1][0] if page else after),
             orders=tuple(self._theirs(self._exchange.orders[each]) for each in newest),
             fills=tuple(self._theirs(fill) for _, _, fill in page if fill is not None),
             more=len(found) > limit,
         )
 
+    def _after(self, since: str | None) -> int:
+        """Read a cursor of changes; one from ahead belongs to another account, and would skip."""
+        after = _number(since)
+        if after > self._exchange.seq:
+            raise _no_cursor()
+        return after
+
     def _until_next(self) -> float:
-        """Return how long to wait before something may have happened, in seconds."""
+        """Return how long to wait before time or another process may have changed something."""
         coming = self._market.next_end(self._time)
         if self._passing is None or coming is None:
             return _POLL_LIMIT_S
@@ -391,10 +419,10 @@ class PaperBroker(Broker):
 
     async def close_position(self, close: CloseRequest) -> OrderReport:
         named = close.instrument or close.position_id
-        if named is None:
+        if named is None or close.position_id not in {None, named}:
             raise Refused(
                 ErrorCode.INVALID_ARGUMENT,
-                "name one of instrument and position_id",
+                "name one position, by instrument or position_id",
                 outcome=Outcome.NOT_SENT,
                 retry=Retry.AFTER_FIX,
                 field="instrument",
@@ -434,7 +462,11 @@ def _number(cursor: str | None) -> int:
         return 0
     if cursor.isascii() and cursor.isdigit() and len(cursor) <= _CURSOR_DIGITS:
         return int(cursor)
-    raise Refused(
+    raise _no_cursor()
+
+
+def _no_cursor() -> Refused:
+    return Refused(
         ErrorCode.INVALID_ARGUMENT,
         "not a cursor that this server has given",
         outcome=Outcome.NOT_SENT,

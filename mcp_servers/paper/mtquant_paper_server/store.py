@@ -5,9 +5,10 @@ WAL, synchronous=FULL) before it is answered. Only what changed is written. Two 
 may share the file: ``data_version`` tells each that the other has committed, and it reads the
 account afresh.
 
-How far a stepped clock has come is kept in a second file that isn't fsynced: it survives a kill of
-the process, and a power loss costs only price steps without any execution, which the client's next
-advance repeats to the same end.
+How far a stepped clock has come is kept in a second file, which a step doesn't wait for
+(synchronous=NORMAL): it survives a kill of the process. A power loss leaves the file whole and
+costs only the last price steps without any execution, which the client's next advance repeats to
+the same end.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from mtquant.errors import ErrorCode, Outcome, Refused, Retry
 from mtquant.exchange import Change, Exchange, Snapshot
 from mtquant.model import Fill, OrderReport, Position, to_json
 
 ORDER, FILL, POSITION = TypeAdapter(OrderReport), TypeAdapter(Fill), TypeAdapter(Position)
+BUSY_S = 5
+"""How long another process may hold the account before a call fails; clients wait longer."""
 _LATEST = 2**63 - 1
 """What SQLite can hold; a time beyond the year 2262 is kept as that."""
 _ACCOUNT = """
@@ -46,7 +50,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._db = _opened(folder / "account.db", "FULL")
-        self._clock = _opened(folder / "clock.db", "OFF")
+        self._clock = _opened(folder / "clock.db", "NORMAL")
         self._db.executescript(_ACCOUNT)
         self._clock.execute("CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY, at INT)")
         self._version = -1
@@ -80,22 +84,32 @@ class Store:
         """Run a command on ``exchange`` as one transaction; what fails leaves no trace.
 
         The exchange is read afresh first where another process has written. ``now`` is asked at
-        the end for the time of what changed.
+        the end for the time of what changed. Raises Refused (not_sent) where another process
+        holds the account for too long.
         """
-        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            problem = f"the account's file can't be had, so nothing was done: {error}"
+            unsent, again = Outcome.NOT_SENT, Retry.SAFE
+            raise Refused(ErrorCode.INTERNAL, problem, outcome=unsent, retry=again) from error
+        changes: list[Change] = []
         try:
             self.refresh(exchange)
-            yield
-            changes = exchange.take_changes()
+            try:
+                yield
+            finally:
+                changes = exchange.take_changes()
             if changes:
                 self._write(exchange, changes, now())
             else:  # before another process may act on the old time
                 self.keep_time(now())
             self._db.execute("COMMIT" if changes else "ROLLBACK")
-        except BaseException:
+        except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            self._version = -1
+            if changes or not isinstance(error, Refused):
+                self._version = -1  # the exchange did what the file doesn't hold: read it afresh
             raise
 
     def refresh(self, exchange: Exchange) -> None:
@@ -110,7 +124,6 @@ class Store:
         (version,) = self._db.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return
-        self._version = version
         balance, numbered = self.get("balance"), self.get("numbered")
         (seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()
         orders = self._db.execute("SELECT body FROM orders ORDER BY rowid")
@@ -124,6 +137,7 @@ class Store:
                 positions=[POSITION.validate_json(body) for (body,) in positions],
             )
         )
+        self._version = version
 
     def set(self, key: str, value: str) -> None:
         """Keep a setting of the account's own, once: a value that is there stays."""
@@ -174,7 +188,7 @@ class Store:
 
 def _opened(path: Path, synchronous: str) -> sqlite3.Connection:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    database = sqlite3.connect(path, isolation_level=None, timeout=10)
+    database = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
     try:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(f"PRAGMA synchronous={synchronous}")
