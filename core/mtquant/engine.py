@@ -25,7 +25,7 @@ from mtquant.errors import BrokerError, JournalError, ReconciliationError
 from mtquant.journal import Journal
 from mtquant.link import Link
 from mtquant.orders import OrderDesk, Ticket, unsettled
-from mtquant.pool import Session, start
+from mtquant.pool import ConnectionState, Session, start
 from mtquant.recover import Recovered, recover
 from mtquant.route import routes
 
@@ -111,8 +111,11 @@ class Engine:
             self._close()
 
     def _start(self, group: TaskGroup, link: Link) -> None:
-        async def connected(_: Session) -> None:
-            await self._reconcile(link)
+        async def connected(session: Session) -> None:
+            others = [each for each in link.sessions if each is not session]
+            if link.blocked or not any(each.state is ConnectionState.HEALTHY for each in others):
+                async with link.lock:
+                    await self._reconcile(link)
 
         start(group, link.sessions, connected, self._changed)
 
@@ -209,8 +212,9 @@ class Engine:
             with send, receive:
                 async for effect, ticket in receive:
                     try:
-                        self.wiring.observer.on_sending(ticket, link)
-                        await self.desk.send(link, effect, ticket)
+                        async with link.lock:
+                            self.wiring.observer.on_sending(ticket, link)
+                            await self.desk.send(link, effect, ticket)
                     except (BrokerError, ReconciliationError) as error:
                         # The order is acknowledged, but its executions can't be had: the book
                         # isn't to be trusted until the next reconciliation.
@@ -251,7 +255,8 @@ class Engine:
             await anyio.sleep(_DOUBT_PAUSES_S[min(attempt, len(_DOUBT_PAUSES_S) - 1)])
             attempt += 1
             try:
-                await self.desk.settle(link)
+                async with link.lock:
+                    await self.desk.settle(link)
             except (BrokerError, ReconciliationError) as error:
                 body = {"account": link.name, "problem": str(error)}
                 self.wiring.journal.append("settle_failed", body)

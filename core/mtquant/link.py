@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import anyio
+
 from mtquant.contract import Broker
 from mtquant.model import (
     Account,
@@ -38,13 +40,16 @@ class Link:
     """An account behind one or more servers.
 
     ``blocked`` says why it isn't traded although it is connected, such as a book that doesn't
-    agree. Quotes, orders and fills go out and come in under canonical symbols.
+    agree. ``lock`` is held while an order is sent, while doubts are settled and while the books
+    are compared: none of the three may see another half done. Quotes, orders and fills go out and
+    come in under canonical symbols.
     """
 
     def __init__(self, name: str, sessions: Sequence[Session], spelling: Spelling) -> None:
         self.name = name
         self.sessions = sessions
         self.blocked = "not yet reconciled"
+        self.lock = anyio.Lock()
         self.symbols = SymbolMap(name, spelling, ())
         self._spelling = spelling
 

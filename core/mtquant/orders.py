@@ -47,6 +47,8 @@ FILL = TypeAdapter(Fill)
 POSITIONS = TypeAdapter(tuple[Position, ...])
 _REQUEST: TypeAdapter[OrderRequest | CloseRequest] = TypeAdapter(OrderRequest | CloseRequest)
 
+_COMPARISONS = 3
+
 
 class Stage(StrEnum):
     """Where one of our orders stands, as we know it."""
@@ -305,8 +307,18 @@ class OrderDesk:
         await self.catch_up(link)
         for report in await link.working_orders():
             await self._take_report(link, report)
-        await self._compare(link)
-        self._journal.append("reconciled", {"account": link.name}, durable=True)
+        differences: list[str] = []
+        for attempt in range(_COMPARISONS):
+            if attempt:
+                # Something may have filled between two questions: hear of it, and look again.
+                await self.catch_up(link)
+            differences = await self._differences(link)
+            if not differences:
+                self._journal.append("reconciled", {"account": link.name}, durable=True)
+                return
+        body = {"account": link.name, "differences": differences}
+        self._journal.append("mismatch", body, durable=True)
+        raise ReconciliationError(f"{link.name}: {'; '.join(differences)}")
 
     async def _open(self, link: Link) -> None:
         """Note what an account holds at first sight: it isn't ours."""
@@ -329,7 +341,8 @@ class OrderDesk:
             Opened(time=self._clock.now(), name=link.name, account=account, positions=positions)
         )
 
-    async def _compare(self, link: Link) -> None:
+    async def _differences(self, link: Link) -> list[str]:
+        """Return, in sentences, where the book and the broker's record differ."""
         book = self._book.account(link.name)
         theirs = {
             each.instrument: each.side.sign * each.quantity for each in await link.positions()
@@ -344,10 +357,7 @@ class OrderDesk:
         balance = (await link.account()).balance
         if balance != book.balance:
             differences.append(f"balance: we say {plain(book.balance)}, they say {plain(balance)}")
-        if differences:
-            body = {"account": link.name, "differences": differences}
-            self._journal.append("mismatch", body, durable=True)
-            raise ReconciliationError(f"{link.name}: {'; '.join(differences)}")
+        return differences
 
     def _note(self, ticket: Ticket, why: str, report: OrderReport | None = None) -> None:
         body: dict[str, Any] = {

@@ -345,3 +345,36 @@ async def test_nothing_is_sent_when_the_journal_can_not_be_written(tmp_path: Pat
             await engine.run(feed)
     assert not sent
     assert desk.venues["paper-a"].placed == 0
+
+
+async def test_books_that_differ_block_the_account_and_say_how(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    await run(desk)
+    with desk.engine() as (engine, feed, recorder):
+        messages: list[str] = []
+        recorder.on_tell = lambda told: messages.append(told.message)  # type: ignore[method-assign]
+        # A broker whose balance isn't what its executions say: money went that we didn't see go.
+        engine.wiring.journal.append("fill", _fill_nobody_made("paper-a"), durable=True)
+        await engine.run(feed)
+    link = engine.wiring.links["paper-a"]
+    assert "the books differ" in link.blocked
+    assert "balance: we say" in link.blocked
+    assert not link.state().tradable
+    assert any("no order goes there" in message for message in messages)
+
+
+def _fill_nobody_made(account: str) -> dict[str, Any]:
+    return {
+        "account": account,
+        "fill": {
+            "execution_id": "never",
+            "order_id": "never",
+            "client_order_id": None,
+            "instrument": "EUR/USD",
+            "side": "buy",
+            "quantity": "1000",
+            "price": "1.1",
+            "time": "2024-01-01T00:00:00Z",
+            "commission": "7",
+        },
+    }
