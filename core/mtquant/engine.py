@@ -137,6 +137,9 @@ class Engine:
         except ReconciliationError as error:
             link.blocked = f"the books differ: {error}"
             self.tell(Tell(level=Level.ALARM, message=f"{link.blocked}; no order goes there"))
+        except BrokerError as error:
+            link.blocked = f"not reconciled: {error}"
+            raise
         self.settle_doubts()
 
     def _changed(self) -> None:

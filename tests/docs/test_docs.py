@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
+
+from mtquant import Remote
+from mtquant.config import Config
+from mtquant.contract import Endpoint
+from mtquant.plugins import Catalogue, load_catalogue
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("mcp_servers/*/*.md")]
 )
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+JSON = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
@@ -20,13 +32,91 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+def executed(page: Path) -> dict[str, Any]:
+    space: dict[str, Any] = {"__name__": "page"}
+    for block in BLOCK.findall(page.read_text()):
+        exec(compile(block, name(page), "exec"), space)  # noqa: S102 - our own documents
+    return space
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if BLOCK.search(page.read_text())], ids=name
 )
 def test_python_blocks_run_one_after_the_other(page: Path) -> None:
-    space: dict[str, object] = {"__name__": "page"}
-    for block in BLOCK.findall(page.read_text()):
-        exec(compile(block, name(page), "exec"), space)  # noqa: S102 - our own documents
+    executed(page)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if TOML.search(page.read_text())], ids=name
+)
+def test_configurations_are_valid(page: Path) -> None:
+    for block in TOML.findall(page.read_text()):
+        table = tomllib.loads(block)
+        if not {"brokers", "strategies"} & set(table):
+            continue  # a pyproject.toml, or a paper account's settings
+        Config.read({"brokers": {"paper": {"plugin": "paper"}}} | table, name(page))
+
+
+def test_the_documented_strategy_is_a_plugin_with_its_documented_settings() -> None:
+    page = ROOT / "docs" / "write-a-strategy.md"
+    table = tomllib.loads(TOML.findall(page.read_text())[-1])["strategies"]["dips"]
+    catalogue = Catalogue()
+    catalogue.add("strategy", executed(page)["Pullback"], "documents", "1")
+    made = catalogue.make(
+        "strategy",
+        table.pop("plugin"),
+        {key: value for key, value in table.items() if key != "symbols"},
+        strategy_id="dips",
+        instrument="EUR/USD",
+        timeframe="M1",
+        indicators=lambda kind, settings: load_catalogue().make("indicator", kind, settings),
+    )
+    assert made.warmup >= table["trend"]
+
+
+def test_the_documented_broker_is_served_by_its_documented_command(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "write-a-broker.md").read_text()
+    package = tmp_path / "my_broker"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    blocks = BLOCK.findall(text)
+    (package / "desk.py").write_text(blocks[0])
+    for block in blocks:
+        if block.startswith("# my_broker/"):
+            (package / block.split()[1].removeprefix("my_broker/")).write_text(block)
+    (command,) = (
+        table["brokers"]["desk"]["command"]
+        for table in map(tomllib.loads, TOML.findall(text))
+        if "brokers" in table
+    )
+    assert command[0] == "python"
+    # The command stands in its package's folder; ours is another.
+    start = f"import os, runpy, sys; os.chdir({str(tmp_path)!r}); sys.path.insert(0, ''); "
+    start += f"runpy.run_module({command[-1]!r}, run_name='__main__', alter_sys=True)"
+
+    async def ask() -> None:
+        async with Remote(Endpoint(command=(sys.executable, "-c", start))) as desk:
+            found = await desk.get_quotes(("EURUSD",))
+            assert [quote.instrument for quote in found.quotes] == ["EURUSD"]
+
+    anyio.run(ask)
+
+
+def test_the_documented_agent_gets_prices_and_no_tool_that_trades(tmp_path: Path) -> None:
+    """The entry of docs/use-with-llm-agents.md, with its state in a folder of ours."""
+    (text,) = JSON.findall((ROOT / "docs" / "use-with-llm-agents.md").read_text())
+    entry = json.loads(text)["mcpServers"]["paper"]
+    words = [str(tmp_path / "paper") if word == "paper" else word for word in entry["args"]]
+    command = (str(Path(sys.executable).with_name(entry["command"])), *words)
+
+    async def ask() -> None:
+        async with Remote(Endpoint(command=command)) as paper:
+            tools = (await paper.get_capabilities()).tools
+            assert "get_quotes" in tools
+            assert not {"place_order", "cancel_order", "close_position"} & set(tools)
+            assert (await paper.get_quotes(("EURUSD",))).quotes
+
+    anyio.run(ask)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -14,12 +14,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CALL = """
 import sys
+from pathlib import Path
 import anyio
 from mtquant.contract import Endpoint
 from mtquant.wire import Remote
 
+SETTINGS = '{"prices": {"plugin": "walk"}, "clock": "stepped"}'
+
 async def main():
-    command = (sys.executable, "-m", "mtquant_paper_server", "--state", sys.argv[1])
+    script = str(Path(sys.executable).with_name("mtquant-paper-server"))
+    command = (script, "--settings", SETTINGS, "--state", sys.argv[1])
     async with Remote(Endpoint(command=command)) as paper:
         health = await paper.get_health()
         assert health.connected, health
