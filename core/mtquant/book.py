@@ -166,7 +166,7 @@ class AccountBook:
 
     def equity(self) -> Decimal | None:
         """Return our balance plus open profit; None where it can't be known."""
-        open_profit = self.unrealized()
+        open_profit = self.unrealized() if self.account else None
         return None if open_profit is None else self.balance + open_profit
 
     def exposures(self) -> tuple[Exposure, ...]:
@@ -212,12 +212,12 @@ class Book:
         return self.accounts[name]
 
     def equity(self) -> Decimal | None:
-        """Return the equity of all accounts together.
+        """Return the equity of all accounts together, without those never seen.
 
         None where one can't be known, or where the accounts' currencies differ.
         """
         currencies = {each.account.currency for each in self.accounts.values() if each.account}
-        known = [each.equity() for each in self.accounts.values()]
+        known = [each.equity() for each in self.accounts.values() if each.account or each.balance]
         if len(currencies) != 1 or None in known:
             return None
         return sum((equity for equity in known if equity is not None), ZERO)

@@ -343,6 +343,7 @@ class Engine:
             pass
         finally:
             self._store(lambda it: it.close())
+            self.write_status()
             self.wiring.journal.close()
 
 

@@ -57,6 +57,9 @@ class Journal:
             self._db.executescript(_SCHEMA)
             (self._seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
         except (OSError, sqlite3.Error) as error:
+            for opened in (getattr(self, "_db", None), self._lock):
+                if opened is not None:
+                    opened.close()
             raise JournalError(f"{folder}: the journal can't be opened: {error}") from error
 
     def append(self, kind: str, body: dict[str, Any], *, durable: bool = False) -> Entry:

@@ -86,11 +86,12 @@ class Catalogue:
         base = KINDS[kind]
         if not (isinstance(plugin, type) and issubclass(plugin, base)):
             return self.quarantine(listing, f"not a class derived from {base.__name__}")
-        if not isinstance(getattr(plugin, "name", None), str):
+        if not isinstance(getattr(plugin, "name", None), str) or not name or name != plugin.name:
             return self.quarantine(listing, "has no class attribute `name`")
         if missing := sorted(getattr(plugin, "__abstractmethods__", ())):
             return self.quarantine(listing, f"does not implement {', '.join(missing)}")
-        if any((each.kind, each.name) == (kind, name) for each in self._quarantine):
+        clashes = (each for each in self._quarantine if each.problem == _CLASH)
+        if any((each.kind, each.name) == (kind, name) for each in clashes):
             return self.quarantine(listing, _CLASH)
         if (kind, str(name)) in self._found:
             # Which of two would trade is not ours to guess: neither does.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -20,6 +21,7 @@ from mtquant.model import Capabilities, Health
 T = TypeVar("T")
 _FAULTS = {ErrorCode.NOT_CONNECTED, ErrorCode.OUTCOME_UNKNOWN, ErrorCode.INTERNAL}
 _KEPT_LATENCIES = 1000
+_MOST_DOUBLINGS = 30
 
 
 class ConnectionState(StrEnum):
@@ -132,10 +134,11 @@ class Session:
         failures = 0
         self._on_change = on_change
         while True:
+            since = math.inf
             try:
                 async with self._connect() as broker:
                     await self._enter(broker, on_connected)
-                    failures = 0
+                    since = anyio.current_time()
                     on_change()
                     self.tried.set()
                     await self._until_lost(broker, on_change)
@@ -147,8 +150,10 @@ class Session:
                 self.statistics.connected_since = None
             on_change()
             self.tried.set()
+            if anyio.current_time() - since >= self._watch.backoff_limit_s:
+                failures = 0  # it lasted; one that is lost at once is no better than none
             pause = min(self._watch.backoff_limit_s, self._watch.backoff_s * 2**failures)
-            failures += 1
+            failures = min(failures + 1, _MOST_DOUBLINGS)
             # Half of the pause is random, so that many clients don't come back all at once.
             await anyio.sleep(pause * (0.5 + self._rng.random() / 2))
             self.statistics.restarts += 1

@@ -38,8 +38,8 @@ class Spelling(Settings):
 class SymbolMap:
     """One broker's instruments under our symbols, both ways.
 
-    Each listed instrument is named by the table, else as base/quote if the rule agrees; one that
-    neither explains keeps the broker's symbol.
+    Each listed instrument is named by the table, else as base/quote or as its base alone (a share)
+    if the rule agrees; one that neither explains keeps the broker's symbol.
     """
 
     def __init__(self, account: str, spelling: Spelling, listed: Iterable[Instrument]) -> None:
@@ -48,9 +48,9 @@ class SymbolMap:
         self._ours: dict[str, str] = {}
         by_table = {theirs: ours for ours, theirs in spelling.table.items()}
         for each in listed:
-            pair = f"{each.base}/{each.quote}"
-            by_rule = pair if spelling.broker_symbol(pair) == each.instrument else each.instrument
-            ours = by_table.get(each.instrument, by_rule)
+            names = (f"{each.base}/{each.quote}", each.base)
+            by_rule = (name for name in names if spelling.broker_symbol(name) == each.instrument)
+            ours = by_table.get(each.instrument) or next(by_rule, each.instrument)
             self.instruments[ours] = each
             self._ours[each.instrument] = ours
 

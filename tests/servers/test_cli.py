@@ -180,7 +180,9 @@ def test_a_run_stops_cleanly_and_goes_on_where_it_was(
     assert code == 0
     assert "open orders: none" in out
     assert servers_of(folder) == []
-    assert not json.loads(mtquant("status", "--json", cwd=folder).stdout)["running"]
+    shown = json.loads(mtquant("status", "--json", cwd=folder).stdout)
+    assert shown["stopped"]
+    assert not shown["running"]
     assert "paper-a: NORMAL" in mtquant("breaker", cwd=folder).stdout
     again = start(folder)
     again.wait_for("recovered from")

@@ -99,11 +99,14 @@ def breaker(
     ] = None,
     by: Annotated[str, typer.Option("--by", help="Who resets it.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why.")] = "",
+    rebase_peak: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--rebase-peak", help="Measure from the last equity, not the old peak.")
+    ] = False,
 ) -> None:
     """Show the loss breaker of each account, or reset one; the engine must be stopped."""
     from mtquant.cli.show import show_breakers  # noqa: PLC0415 - --help stays quick
 
-    show_breakers(config, reset_account=reset, by=by, reason=reason)
+    show_breakers(config, reset_account=reset, by=by, reason=reason, rebase_peak=rebase_peak)
 
 
 def main() -> None:

@@ -112,7 +112,9 @@ def _alive(process_id: int) -> bool:
     return True
 
 
-def show_breakers(path: Path, *, reset_account: str | None, by: str, reason: str) -> None:
+def show_breakers(
+    path: Path, *, reset_account: str | None, by: str, reason: str, rebase_peak: bool
+) -> None:
     """Show each account's breaker from the journal, or reset one with a name and a reason."""
     from mtquant.risk import reset  # noqa: PLC0415 - beside its only use
 
@@ -135,7 +137,7 @@ def show_breakers(path: Path, *, reset_account: str | None, by: str, reason: str
         if not by or not reason:
             raise ConfigError("--by, --reason", "are missing", "Say who resets it, and why.")
         try:
-            fresh = reset(state, by, reason)
+            fresh = reset(state, by, reason, rebase_peak=rebase_peak)
         except ValueError as error:
             raise MtquantError(f"{reset_account}: {error}") from None
         body = {"account": reset_account, "state": fresh.to_dict()}

@@ -29,7 +29,7 @@ class FileNotifier(Notifier[FileNotifierSettings]):
     def __init__(self, settings: FileNotifierSettings, clock: Clock | None = None) -> None:
         super().__init__(settings)
         self._clock = clock or SystemClock()
-        settings.path.parent.mkdir(parents=True, exist_ok=True)
+        settings.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def notify(self, level: Level, message: str) -> None:
         """Append one line."""

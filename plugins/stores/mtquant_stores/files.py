@@ -38,7 +38,7 @@ class CsvStore(Store[CsvStoreSettings]):
 
     def __init__(self, settings: CsvStoreSettings) -> None:
         super().__init__(settings)
-        settings.folder.mkdir(parents=True, exist_ok=True)
+        settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fills, equity = settings.folder / "fills.csv", settings.folder / "equity.csv"
         _mend(fills, FILLS)
         _mend(equity, EQUITY)
