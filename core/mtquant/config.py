@@ -22,11 +22,16 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 def _checked_url(url: str) -> str:
     """Return ``url`` if it is an https URL, or http on this machine; else raise ValueError."""
     parts = urlsplit(url)
-    if parts.username or parts.password:
-        raise ValueError("carries a password; put the secret into `token`")
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    if _has_password(url):
+        return url  # refused by _check_broker, which doesn't show it
+    local = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    if parts.port != 0 and parts.hostname and (parts.scheme == "https" or local):
         return url
     raise ValueError("must be https://..., or http:// on 127.0.0.1")
+
+
+def _has_password(url: str) -> bool:
+    return "@" in urlsplit(url).netloc
 
 
 Url = Annotated[str, AfterValidator(_checked_url)]
@@ -157,7 +162,7 @@ def load_config(path: Path) -> Config:
         raise ConfigError(str(path), f"can't be read: {error}", "Check the file.") from None
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), f"not valid TOML: {error}", "Correct that line.") from None
     config = Config.read(table, f"{path}: ")
     _check_references(config, f"{path}: ")
@@ -180,12 +185,13 @@ def _check_references(config: Config, where: str) -> None:
     traded: dict[str, str] = {}
     for name, strategy in config.strategies.items():
         for symbol in strategy.symbols:
-            if traded.setdefault(symbol, name) != name:
+            if symbol in traded:
                 raise ConfigError(
                     f"{where}strategies.{name}.symbols",
                     f"{symbol!r} is already traded by strategy {traded[symbol]!r}",
-                    "One strategy trades a symbol; take it out of one of the two.",
+                    "One strategy trades a symbol, and names it once; take the other one out.",
                 )
+            traded[symbol] = name
     if config.market.feed == "replay" and config.market.source is None:
         raise ConfigError(f"{where}market.source", "is missing", "A replay needs a source.")
 
@@ -198,6 +204,11 @@ def _check_broker(broker: BrokerTable, where: str) -> None:
             "says not exactly one of plugin, command, server, endpoints",
             "Name the one that tells where this broker's server is.",
         )
+    for url in (broker.server, *(each.server for each in broker.endpoints)):
+        if url is not None and _has_password(url):
+            raise ConfigError(
+                f"{where}.server", "carries a password", "Put the secret into `token`."
+            )
     if not broker.plugin and broker.settings:
         raise ConfigError(
             f"{where}.{next(iter(broker.settings))}",
@@ -219,15 +230,19 @@ def secret(reference: str, where: str) -> str:
             return value
         raise ConfigError(where, f"environment variable {target} is not set", "Set it.")
     if kind == "file" and target:
-        path = Path(target).expanduser()
         try:
+            path = Path(target).expanduser()
             mode = path.stat().st_mode
             if mode & 0o077:
                 problem = f"{path} may be read by others (mode {mode & 0o777:04o})"
                 raise ConfigError(where, problem, f"chmod 600 {path}")
-            return path.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError(where, f"can't read {path}: {error.strerror}", "Check it.") from None
+            if value := path.read_text(encoding="utf-8").strip():
+                return value
+            raise ConfigError(where, f"{path} is empty", "Write the secret into it.")
+        except (OSError, ValueError, RuntimeError) as error:
+            # Never the error's own text where it may quote what was read.
+            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+            raise ConfigError(where, f"can't read {target!r}: {why}", "Check it.") from None
     raise ConfigError(
         where, "is not a reference to a secret", "Write env:NAME or file:PATH, never the secret."
     )
