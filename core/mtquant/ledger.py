@@ -26,7 +26,13 @@ from pydantic import TypeAdapter
 
 from mtquant.clock import SECOND, Clock
 from mtquant.errors import ErrorCode, Outcome, Refused, Retry
-from mtquant.model import CloseRequest, OrderRequest, to_json
+from mtquant.model import (
+    CloseRequest,
+    ModifyRequest,
+    OrderRequest,
+    ProtectionRequest,
+    to_json,
+)
 
 BUSY_S = 5
 """How long another process may hold the file before a call fails."""
@@ -36,14 +42,16 @@ SENDING_S = 30
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (
     account TEXT NOT NULL, client_order_id TEXT NOT NULL, digest TEXT NOT NULL,
-    instrument TEXT,  -- NULL where a close names a position: it may be any instrument
+    instrument TEXT,  -- NULL where the request names none: it may be any instrument
     state TEXT NOT NULL, owner INTEGER NOT NULL,
     time INTEGER NOT NULL,  -- since when it has its state
     body TEXT NOT NULL, UNIQUE (account, client_order_id)
 );
 CREATE INDEX IF NOT EXISTS by_state ON orders (state, account);
 """
-_ANY = TypeAdapter[Any](OrderRequest | CloseRequest)
+Request = OrderRequest | CloseRequest | ModifyRequest | ProtectionRequest
+"""What acts at most once under its client order id."""
+_ANY = TypeAdapter[Any](Request)
 
 
 class State(StrEnum):
@@ -91,7 +99,7 @@ class Ledger:
         self._db.close()
         self._lock.close()
 
-    def begin(self, request: OrderRequest | CloseRequest) -> Row | None:
+    def begin(self, request: Request) -> Row | None:
         """Write ``request`` down as pending and return None: the caller alone may send it now.
 
         Return the row instead where its id is taken. Raise where risk may not be added now.
@@ -104,7 +112,8 @@ class Ledger:
                 if isinstance(request, OrderRequest) and not request.reduce_only:
                     self._check_instrument(request.instrument)
                 name, digest = request.client_order_id, _sum(request)
-                self._insert(name, digest, request.instrument, State.PENDING, "")
+                instrument = getattr(request, "instrument", None)
+                self._insert(name, digest, instrument, State.PENDING, "")
         except sqlite3.Error as error:
             problem = "the server's ledger can't be written, so nothing is sent"
             unsent, again = Outcome.NOT_SENT, Retry.SAFE
@@ -112,7 +121,7 @@ class Ledger:
         self._sending.add(request.client_order_id)
         return None
 
-    def matches(self, row: Row, request: OrderRequest | CloseRequest) -> bool:
+    def matches(self, row: Row, request: Request) -> bool:
         """Return True where ``row`` was written for the same request, or learnt by its id."""
         return row.digest in ("", _sum(request))
 
@@ -249,7 +258,7 @@ class Ledger:
                 self._db.execute("ROLLBACK")
 
 
-def _sum(request: OrderRequest | CloseRequest) -> str:
+def _sum(request: Request) -> str:
     # Defaults stay out, so that a field that is added one day changes no sum of today.
     canonical = to_json(_ANY.dump_python(request, mode="json", exclude_defaults=True))
     return hashlib.sha256(f"{type(request).__name__}{canonical}".encode()).hexdigest()

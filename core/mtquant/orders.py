@@ -214,8 +214,8 @@ class OrderDesk:
         was_in_doubt = ticket.stage is Stage.IN_DOUBT
         ticket.move(Stage.ACKNOWLEDGED)
         ticket.status = report.status
-        self._note(ticket, report.reason, report)
-        self._emit(self._moved(ticket, report.reason))
+        self._note(ticket, report.reason_text or str(report.reason or ""), report)
+        self._emit(self._moved(ticket, report.reason_text or str(report.reason or "")))
         if was_in_doubt:
             message = (
                 f"order {ticket.client_order_id} is no longer in doubt: {link.name} has it, "

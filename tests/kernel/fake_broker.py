@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 
 from mtquant.clock import ManualClock, SystemClock
-from mtquant.contract import Broker, PriceSide, Scope
+from mtquant.contract import Broker, Scope
 from mtquant.errors import ErrorCode, OutcomeUnknown, Refused
 from mtquant.ledger import Ledger, State
 from mtquant.model import (
@@ -31,6 +31,7 @@ from mtquant.model import (
     OrderStatus,
     OrderType,
     PositionMode,
+    PriceSide,
     Quote,
     Quotes,
     Side,
@@ -102,26 +103,20 @@ class FakeBroker(Broker):
         return Health(
             connected=True,
             trading_allowed=True,
-            reason="",
             time=0,
-            price_age_s=None,
-            unknown_orders=0,
             version="1",
             process_id=os.getpid(),
         )
 
     async def get_capabilities(self) -> Capabilities:
         return Capabilities(
-            contract_version="1.0",
             broker="fake",
             environment=Environment.PAPER,
-            tools=(),
             order_types=(OrderType.MARKET,),
             time_in_force=(TimeInForce.GTC,),
             position_mode=PositionMode.NETTING,
             clock="real",
             settling_window_s=SETTLING_S,
-            verified_against="",
         )
 
     async def get_quotes(self, instruments: tuple[str, ...]) -> Quotes:

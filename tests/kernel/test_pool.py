@@ -28,7 +28,6 @@ WELL = Health(
     trading_allowed=True,
     reason="",
     time=0,
-    price_age_s=0,
     unknown_orders=0,
     version="1",
     process_id=7,

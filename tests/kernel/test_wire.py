@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client
-from mcp.types import CallToolResult, TextContent, Tool
+from mcp.types import CallToolResult, ListToolsResult, TextContent, Tool
 from tests.kernel.fake_broker import FakeBroker, order, report_of
 from trio.testing import MockClock
 
@@ -95,8 +95,20 @@ def stdio(*instructions: str, **environment: str) -> Endpoint:
 async def test_every_tool_of_the_contract_is_described_in_under_45_kilobytes() -> None:
     listed = await tools(Everything())
     assert [each.name for each in listed] == list(tools_of(Broker))
-    wire = json.dumps([each.model_dump(mode="json", exclude_none=True) for each in listed])
-    assert len(wire) < 45_000
+    assert size_of(listed) < 45_000
+
+
+async def test_the_compact_list_stays_under_20_kilobytes() -> None:
+    async with Client(serve(Everything(), compact=True)) as client:
+        listed = (await client.list_tools()).tools
+    assert [each.name for each in listed] == list(tools_of(Broker))
+    assert size_of(listed) < 20_000
+
+
+def size_of(listed: list[Tool]) -> int:
+    """Return the bytes of a tool list as the SDK writes it."""
+    page = ListToolsResult(tools=listed)
+    return len(page.model_dump_json(by_alias=True, exclude_none=True).encode())
 
 
 async def test_hints_follow_the_scope_and_every_schema_is_closed() -> None:

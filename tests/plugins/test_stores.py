@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from mtquant.clock import parse_time
 from mtquant.contract import Store
 from mtquant.errors import ConfigError
-from mtquant.model import Fill, Side
+from mtquant.model import Fill, Reason, Side
 from mtquant_stores import stores
 
 (CSV,) = stores()
@@ -32,7 +32,7 @@ FILL = Fill(
     time=NOON + 1_500_000,
     commission=Decimal("0.000000001"),
     realized_profit=Decimal("-12.50"),
-    reason="stop, loss",
+    reason=Reason.STOP_LOSS,
 )
 
 
@@ -70,7 +70,7 @@ def test_it_appends_fills_and_equity(tmp_path: Path) -> None:
                 "order_id": "o1",
                 "client_order_id": "c1",
                 "position_id": "",
-                "reason": "stop, loss",
+                "reason": "stop_loss",
             }
         ], "a reader sees a line at once, before the store is closed"
         assert read(folder / "equity.csv") == [
@@ -126,12 +126,12 @@ def test_a_file_of_other_columns_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "date,money\n2020-01-01,5\n"
 
 
-def test_a_brokers_text_stays_on_its_line(tmp_path: Path) -> None:
+def test_a_brokers_text_stays_in_its_column(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
-        store.fill("paper", replace(FILL, reason='said "no"\r\nforged,line'))
+        store.fill("paper", replace(FILL, order_id='said "no",forged'))
 
     assert len((tmp_path / "fills.csv").read_bytes().splitlines()) == 2
-    assert read(tmp_path / "fills.csv")[0]["reason"] == 'said "no" forged,line'
+    assert read(tmp_path / "fills.csv")[0]["order_id"] == 'said "no",forged'
 
 
 def test_it_wants_a_folder() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from types import TracebackType
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field
 
@@ -15,6 +16,7 @@ from mtquant.model import (
     Accounts,
     Advanced,
     Bars,
+    Canceled,
     Capabilities,
     Changes,
     ClientOrderId,
@@ -23,14 +25,22 @@ from mtquant.model import (
     Health,
     Instrument,
     Instruments,
+    MassCancel,
+    ModifyRequest,
     Names,
+    OrderPreview,
     OrderReport,
     OrderRequest,
     Orders,
     OrderStatus,
+    Position,
     Positions,
+    PriceSide,
+    ProtectionRequest,
+    QuoteBatch,
     Quotes,
     Text,
+    Ticks,
     Time,
     Timeframe,
 )
@@ -47,20 +57,19 @@ Limit = Annotated[int, Field(ge=1, le=1000)]
 BarCount = Annotated[int, Field(ge=1, le=5000)]
 
 
+Wait = Annotated[float, Field(ge=0, le=25)]
+
+
+WATCH_LIMIT_S = 3600
+"""The longest that one watch_quotes call may stream."""
+
+
 class Scope(StrEnum):
     """What a tool may do to an account; a halt takes ``trade`` away and leaves the others."""
 
     READ = "read"
     REDUCE = "reduce"
     TRADE = "trade"
-
-
-class PriceSide(StrEnum):
-    """Which price a bar is made of."""
-
-    BID = "bid"
-    ASK = "ask"
-    MID = "mid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +119,26 @@ def _lacks(name: str) -> Refused:
 class Broker:
     """One account at one broker.
 
-    Override the tools your venue has; the others refuse with ``unsupported``. Arguments arrive
-    validated. Raise ``Refused`` where nothing happened and ``OutcomeUnknown`` where you can't
-    tell; any other exception of a trading tool is reported as unknown. Symbols are the broker's
-    own. ``closed`` turns true where the broker is a connection that is known to be dead.
+    Override the tools your venue has; the others refuse with ``unsupported``. It is entered as an
+    async context before it is served, and left after. Arguments arrive validated. Raise ``Refused``
+    where nothing happened and ``OutcomeUnknown`` where you can't tell; any other exception of a
+    trading tool is reported as unknown. Symbols are the broker's own. ``closed`` turns true where
+    the broker is a connection that is known to be dead.
     """
 
     closed: bool = False
+
+    async def __aenter__(self) -> Self:
+        """Open what the broker needs, such as its connection to the venue."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close what was opened."""
 
     @tool("Health of the connection")
     async def get_health(self) -> Health:
@@ -168,6 +190,32 @@ class Broker:
         """Return closed bars with from <= opening time < to, the last ``count`` of them."""
         raise _lacks("get_bars")
 
+    @tool("Ticks")
+    async def get_ticks(
+        self,
+        instrument: Text,
+        from_: Time | None = None,
+        to: Time | None = None,
+        count: BarCount = 500,
+    ) -> Ticks:
+        """Return quotes with from <= time < to, the last ``count`` of them."""
+        raise _lacks("get_ticks")
+
+    @tool("Watch quotes")
+    async def watch_quotes(
+        self,
+        instruments: Names,
+        since: Text | None = None,
+        wait_s: Wait = 25,
+        for_s: Annotated[float, Field(ge=0, le=WATCH_LIMIT_S)] = 0,
+    ) -> QuoteBatch:
+        """Return the quotes that changed after ``since``, waiting up to ``wait_s`` for one.
+
+        With ``for_s``, send batches as progress messages for so long instead. ``serve`` derives
+        this from get_quotes.
+        """
+        raise _lacks("watch_quotes")
+
     @tool("Positions")
     async def get_positions(self, instrument: Text | None = None) -> Positions:
         """Return the open positions."""
@@ -206,7 +254,7 @@ class Broker:
         self,
         since: Text | None = None,
         limit: Limit = 1000,
-        wait_s: Annotated[float, Field(ge=0, le=25)] = 0,
+        wait_s: Wait = 0,
     ) -> Changes:
         """Return what changed after the cursor, waiting up to ``wait_s`` seconds for it."""
         raise _lacks("get_changes")
@@ -216,12 +264,37 @@ class Broker:
         """Place an order. Sending the same client_order_id again never places a second one."""
         raise _lacks("place_order")
 
+    @tool("Preview an order")
+    async def preview_order(self, order: OrderRequest) -> OrderPreview:
+        """Tell what place_order would do, or why it would refuse; nothing is sent."""
+        raise _lacks("preview_order")
+
+    @tool("Change a working order", Scope.TRADE)
+    async def modify_order(self, change: ModifyRequest) -> OrderReport:
+        """Change a working order's quantity, prices, time in force or protections."""
+        raise _lacks("modify_order")
+
+    @tool("Protect a position", Scope.REDUCE)
+    async def set_protection(self, protection: ProtectionRequest) -> Position:
+        """Set a position's protections. Loosening one needs the scope trade."""
+        raise _lacks("set_protection")
+
     @tool("Cancel an order", Scope.REDUCE)
     async def cancel_order(
         self, order_id: Text | None = None, client_order_id: ClientOrderId | None = None
     ) -> OrderReport:
         """Cancel a working order. A client_order_id never seen before is made void for ever."""
         raise _lacks("cancel_order")
+
+    @tool("Cancel working orders", Scope.REDUCE)
+    async def cancel_orders(
+        self,
+        filter: MassCancel,  # noqa: A002 - the contract's word
+        instrument: Text | None = None,
+        protections: bool = False,  # noqa: FBT001, FBT002 - a field on the wire
+    ) -> Canceled:
+        """Cancel all working orders, or those of one instrument; with what protects if asked."""
+        raise _lacks("cancel_orders")
 
     @tool("Close a position", Scope.REDUCE)
     async def close_position(self, close: CloseRequest) -> OrderReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +10,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from mtquant.contract.broker import Broker
 from mtquant.contract.plugin import Plugin, S
-from mtquant.errors import ConfigError
-from mtquant.model import (
-    Bars,
-    Fill,
-    Timeframe,
-)
+from mtquant.errors import ConfigError, PluginError
+from mtquant.model import Bars, Fill, Ticks, Timeframe
 
 
 class Source(Plugin[S], ABC):
@@ -34,6 +32,14 @@ class Source(Plugin[S], ABC):
     @abstractmethod
     def bars(self, symbol: str) -> Bars:
         """Return all its bars of ``symbol``, oldest first, mid prices."""
+
+    def sides(self, symbol: str) -> tuple[Bars, Bars] | None:
+        """Return the bid bars and the ask bars of ``symbol``, where it has them apart."""
+        return None
+
+    def ticks(self, symbol: str) -> Ticks | None:
+        """Return every quote of ``symbol``, oldest first, where it has them."""
+        return None
 
 
 class Store(Plugin[S], ABC):
@@ -87,11 +93,29 @@ class Endpoint:
 
 
 class BrokerPlugin(Plugin[S], ABC):
-    """Tells where a broker's server is and how it spells symbols; needs no vendor library."""
+    """Tells where a broker's server is and how it spells symbols; needs no vendor library.
 
-    @abstractmethod
+    Override :meth:`endpoints` where the server is a program of its own, or :meth:`broker` where
+    ``mtquant serve`` shall be the server.
+    """
+
     def endpoints(self, account: str, state_dir: str) -> Sequence[Endpoint]:
-        """Return the servers before this account, the preferred one first."""
+        """Return the servers before this account, the preferred one first.
+
+        Unless overridden: ``mtquant serve`` with what :meth:`broker` returns.
+        """
+        settings = self.settings.model_dump_json(exclude_defaults=True)
+        command = (sys.executable, "-m", "mtquant", "serve", self.name, "--account", account)
+        return (Endpoint(command=(*command, "--state", state_dir, "--settings", settings)),)
+
+    def broker(self, account: str, state_dir: str) -> Broker:
+        """Return the broker that ``mtquant serve`` serves; its files go into ``state_dir``.
+
+        Raises PluginError unless overridden.
+        """
+        raise PluginError(
+            f"broker {self.name!r} has a server of its own: mtquant serve can't start it"
+        )
 
     def spelling(self) -> Mapping[str, Any]:
         """Return the broker's symbol rules, as the settings of ``mtquant.symbols.Spelling``."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from decimal import Decimal
-from typing import Annotated, Any
+from enum import Enum
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, WithJsonSchema
 
 from mtquant.clock import format_time, parse_time
 
+SAID_LIMIT = 500
+"""The longest free text of a broker that is handed on, in characters."""
 _DECIMAL = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?", re.ASCII)
 
 
@@ -47,6 +51,29 @@ def _array(value: object) -> object:
         except (ValueError, RecursionError):
             return value
     return value
+
+
+class Unchanged(Enum):
+    """The value of a field that a change leaves as it is; None clears it."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Literal[Unchanged.UNCHANGED] = Unchanged.UNCHANGED
+
+
+def _change(value: object) -> object:
+    return value if value is None or value is UNCHANGED else _decimal(value)
+
+
+def said(text: str) -> str:
+    """Return a broker's free text as bounded data: one line, without control characters.
+
+    Format characters (zero-width, bidirectional overrides) go too: they hide text from a reader.
+    """
+    shown = "".join(" " if unicodedata.category(each)[0] in "CZ" else each for each in text)
+    line = " ".join(shown.split())
+    return line if len(line) <= SAID_LIMIT else line[: SAID_LIMIT - 1] + "…"
 
 
 def plain(number: Decimal) -> str:
@@ -87,6 +114,25 @@ ClientOrderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 
 Text = Annotated[str, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A short line without control characters: a symbol or an id."""
+
+
+Said = Annotated[
+    str,
+    BeforeValidator(lambda value: said(value) if isinstance(value, str) else value),
+    PlainSerializer(said, return_type=str, when_used="json"),
+]
+"""Free text of a broker: data, never an instruction; see :func:`said`."""
+
+
+Changed = Annotated[
+    Annotated[Decimal, Field(gt=0)] | InstanceOf[Unchanged] | None,
+    BeforeValidator(_change),
+    PlainSerializer(
+        lambda value: plain(value) if isinstance(value, Decimal) else None, when_used="json"
+    ),
+    WithJsonSchema({"type": ["string", "number", "null"]}),
+]
+"""A price or distance to change to: a value sets it, null clears it, absent leaves it."""
 
 
 Names = Annotated[tuple[Text, ...], Field(max_length=50), BeforeValidator(_array)]

@@ -7,8 +7,20 @@ from decimal import Decimal
 
 from pydantic import FiniteFloat
 
-from mtquant.model.fields import Number, Positive, Text, Time
-from mtquant.model.terms import AssetClass, OrderType, Timeframe
+from mtquant.model.fields import Number, Positive, Said, Text, Time
+from mtquant.model.terms import AssetClass, OrderType, SwapUnit, Timeframe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingSession:
+    """One stretch of the week in which an instrument trades.
+
+    ``opens`` and ``closes`` are a day and a time such as ``sun 17:00``, in the instrument's
+    ``time_zone``.
+    """
+
+    opens: Text
+    closes: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +28,10 @@ class Instrument:
     """What can be traded, and the steps it trades in.
 
     ``instrument`` is spelled as its holder spells it: a server its own way, the framework
-    canonically (``EUR/USD``). ``margin_rate`` is margin over notional (0.05 is 20:1).
+    canonically (``EUR/USD``). ``margin_rate`` is margin over notional (0.05 is 20:1);
+    ``contract_size`` is the base units of one lot. ``minimum_stop_distance`` is how far a pending
+    or protective price must stand from the market. Swaps are what a long or short position earns
+    (negative: pays) each night, in ``swap_unit``. No ``sessions`` means round the clock.
     """
 
     instrument: Text
@@ -33,7 +48,17 @@ class Instrument:
     minimum_stop_distance: Number = Decimal(0)
     tradable: bool = True
     order_types: tuple[OrderType, ...] = (OrderType.MARKET,)
-    description: str = ""
+    description: Said = ""
+    swap_long: Number | None = None
+    swap_short: Number | None = None
+    swap_unit: SwapUnit = SwapUnit.PIPS
+    sessions: tuple[TradingSession, ...] = ()
+    time_zone: Text = "UTC"
+
+    @property
+    def tick_value(self) -> Decimal:
+        """What one price step of one lot is worth, in the quote currency."""
+        return self.price_step * self.contract_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +124,20 @@ class Bars:
             close=self.close[index],
             volume=self.volume[index],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticks:
+    """A series of quotes as columns of one length, oldest first."""
+
+    instrument: Text
+    time: tuple[Time, ...]
+    bid: tuple[FiniteFloat, ...]
+    ask: tuple[FiniteFloat, ...]
+
+    def __len__(self) -> int:
+        """Return the number of ticks."""
+        return len(self.time)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

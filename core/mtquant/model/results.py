@@ -3,33 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
-from mtquant.model.fields import Time
+from mtquant.model.fields import Number, Positive, Said, Text, Time
 from mtquant.model.market import Instrument, Quote
-from mtquant.model.terms import Environment, OrderType, PositionMode, TimeInForce
+from mtquant.model.terms import (
+    Environment,
+    Feature,
+    OrderType,
+    PositionMode,
+    Stream,
+    TimeInForce,
+)
 from mtquant.model.trading import Account, Fill, OrderReport, Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamHealth:
+    """How many seconds ago the venue's stream last brought a message; None before the first."""
+
+    stream: Stream
+    age_s: FiniteFloat | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """How a broker's server is: can it reach the venue, and may it trade.
 
-    ``time`` is the broker's own clock; ``price_age_s`` is the age of the last price;
-    ``unknown_orders`` counts orders whose fate the server doesn't know yet; ``process_id`` is
-    the server's, for whoever supervises it.
+    ``time`` is the broker's own clock, ``time_offset_s`` how far it is ahead of the server's.
+    ``reason`` tells why trading is not allowed: a weekend, a rollover, a reset window. Latencies
+    are of the server's own calls to the venue. ``unknown_orders`` counts orders whose fate the
+    server doesn't know yet; ``process_id`` is the server's, for whoever supervises it.
     """
 
     connected: bool
     trading_allowed: bool
-    reason: str
     time: Time
-    price_age_s: FiniteFloat | None
-    unknown_orders: int
-    version: str
-    process_id: int
+    reason: Said = ""
+    streams: tuple[StreamHealth, ...] = ()
+    latency_p50_ms: FiniteFloat | None = None
+    latency_p95_ms: FiniteFloat | None = None
+    time_offset_s: FiniteFloat | None = None
+    rate_limit_left: int | None = None
+    unknown_orders: int = 0
+    version: Text = ""
+    process_id: int = 0
+
+    def age(self, stream: Stream) -> float | None:
+        """Return how many seconds ``stream`` has been silent, None where that isn't known."""
+        return next((each.age_s for each in self.streams if each.stream is stream), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +62,21 @@ class Capabilities:
 
     ``clock`` is ``stepped`` where the client moves time by advance_clock (a replay), else
     ``real``. ``settling_window_s`` is how long an order may stay invisible at the venue before a
-    not-found proves that it isn't there.
+    not-found proves that it isn't there. ``verified_against`` says what the server was tested
+    with, and when. ``contract_version`` and ``tools`` are filled in by ``serve``.
     """
 
-    contract_version: str
-    broker: str
+    broker: Text
     environment: Environment
-    tools: tuple[str, ...]
     order_types: tuple[OrderType, ...]
     time_in_force: tuple[TimeInForce, ...]
-    position_mode: PositionMode
-    clock: str
-    settling_window_s: Annotated[FiniteFloat, Field(ge=0)]
-    verified_against: str
+    position_mode: PositionMode = PositionMode.NETTING
+    features: tuple[Feature, ...] = ()
+    clock: Literal["real", "stepped"] = "real"
+    settling_window_s: Annotated[FiniteFloat, Field(ge=0)] = 30.0
+    verified_against: Said = ""
+    contract_version: Text = ""
+    tools: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +99,57 @@ class Quotes:
     """Quotes of the instruments asked for that have a price."""
 
     quotes: tuple[Quote, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteBatch:
+    """The quotes that changed since the last batch, each only in its newest state.
+
+    ``seq`` counts the batches of one stream from 1: a gap means that some were lost, so ask anew.
+    ``cursor`` goes into the next call.
+    """
+
+    seq: int
+    cursor: Text
+    time: Time
+    quotes: tuple[Quote, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPreview:
+    """What an order would do if it were placed now; nothing was sent.
+
+    Money in the account's currency. ``price`` is the expected fill or the order's own price,
+    ``commission`` that of its fill, ``spread_cost`` what its quantity pays between mid and price,
+    ``loss_at_stop`` what is lost if its stop-loss fills at its price, costs included.
+    """
+
+    price: Positive
+    quantity: Positive
+    notional: Number
+    margin_required: Number
+    margin_available_after: Number
+    commission: Number
+    spread_cost: Number
+    loss_at_stop: Number | None = None
+    warnings: tuple[Said, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelFailure:
+    """An order that a mass cancel did not cancel, and why."""
+
+    order_id: Text
+    code: Text
+    message: Said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canceled:
+    """What a mass cancel did: the orders it cancelled, and those it could not."""
+
+    orders: tuple[OrderReport, ...]
+    failed: tuple[CancelFailure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

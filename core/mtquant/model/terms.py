@@ -43,6 +43,83 @@ class TimeInForce(StrEnum):
     FOK = "fok"
 
 
+class PositionEffect(StrEnum):
+    """FIX PositionEffect (77): whether an order may open a position, close one, or either."""
+
+    AUTO = "auto"
+    OPEN = "open"
+    CLOSE = "close"
+
+
+class QuantityUnit(StrEnum):
+    """What a quantity counts: base units, or lots of the instrument's contract size."""
+
+    BASE = "base"
+    LOTS = "lots"
+
+
+class MassCancel(StrEnum):
+    """FIX MassCancelRequestType (530): the orders of one instrument, or all."""
+
+    INSTRUMENT = "instrument"
+    ALL = "all"
+
+
+class Reason(StrEnum):
+    """Why an order is in its state, or why a fill happened, where it isn't plainly the client's."""
+
+    STOP_LOSS = "stop_loss"
+    TAKE_PROFIT = "take_profit"
+    TRAILING_STOP = "trailing_stop"
+    MARGIN_CLOSE_OUT = "margin_close_out"
+    REPLACED = "replaced"
+    CANCELED_BY_CLIENT = "canceled_by_client"
+    CANCELED_BY_VENUE = "canceled_by_venue"
+    POSITION_CLOSED = "position_closed"
+    NOT_FILLABLE = "not_fillable"
+    MAX_SLIPPAGE = "max_slippage"
+    INSUFFICIENT_MARGIN = "insufficient_margin"
+    TIME_EXPIRED = "time_expired"
+    OTHER = "other"
+
+
+class Feature(StrEnum):
+    """What a broker may offer beside its tools, order types and times in force."""
+
+    STOP_LOSS = "stop_loss"
+    TAKE_PROFIT = "take_profit"
+    TRAILING_STOP = "trailing_stop"
+    REDUCE_ONLY = "reduce_only"
+    POSITION_EFFECT = "position_effect"
+    MAX_SLIPPAGE = "max_slippage"
+    PARTIAL_CLOSE = "partial_close"
+    PARTIAL_FILLS = "partial_fills"
+
+
+class Stream(StrEnum):
+    """One of a venue's flows of messages; each can die alone."""
+
+    PRICES = "prices"
+    ORDERS = "orders"
+    TRANSACTIONS = "transactions"
+
+
+class SwapUnit(StrEnum):
+    """How an overnight swap is expressed: pips a night, or a share of the notional a year."""
+
+    PIPS = "pips"
+    ANNUAL_RATE = "annual_rate"
+
+
+class PriceSide(StrEnum):
+    """Which price a bar is made of."""
+
+    BID = "bid"
+    ASK = "ask"
+    MID = "mid"
+    LAST = "last"
+
+
 class OrderStatus(StrEnum):
     """FIX OrdStatus (39), and ``in_doubt``: sent, and its fate not known."""
 

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated
 
-from mtquant.model.fields import ClientOrderId, Number, Positive, Text, Time
-from mtquant.model.terms import Environment, OrderStatus, OrderType, PositionMode, Side, TimeInForce
+from pydantic import WithJsonSchema
+
+from mtquant.model.fields import (
+    UNCHANGED,
+    Changed,
+    ClientOrderId,
+    Number,
+    Positive,
+    Said,
+    Text,
+    Time,
+)
+from mtquant.model.terms import (
+    Environment,
+    OrderStatus,
+    OrderType,
+    PositionEffect,
+    PositionMode,
+    QuantityUnit,
+    Reason,
+    Side,
+    TimeInForce,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
     """A new order (FIX NewOrderSingle).
 
-    ``quantity`` is in base units; limit, stop and protective prices are in the quote currency.
-    ``stop_loss`` and ``take_profit`` are attached to the position the order opens; when one
-    fills the other is cancelled.
+    Quantity in base units, or in lots by quantity_unit; prices in the quote currency. A stop_limit
+    rests as a limit once stop_price trades; trailing_stop is a distance from the best price.
+    stop_loss, take_profit and trailing_stop are attached to the position the order opens; when one
+    fills the others are cancelled. On an order of type trailing_stop, trailing_stop is its own
+    distance. max_slippage: how far from the price at entry a market or stop order may fill.
     """
 
     client_order_id: ClientOrderId
@@ -29,8 +53,43 @@ class OrderRequest:
     expire_time: Time | None = None
     stop_loss: Positive | None = None
     take_profit: Positive | None = None
+    trailing_stop: Positive | None = None
     reduce_only: bool = False
+    position_effect: PositionEffect = PositionEffect.AUTO
+    max_slippage: Positive | None = None
+    quantity_unit: QuantityUnit = QuantityUnit.BASE
     strategy_id: Text | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModifyRequest:
+    """A change of a working order (FIX OrderCancelReplaceRequest).
+
+    client_order_id is of this change, order_id of the order. What is absent stays as it is; null
+    clears. quantity is the whole order's, what has filled included.
+    """
+
+    client_order_id: ClientOrderId
+    order_id: Text
+    quantity: Positive | None = None
+    limit_price: Positive | None = None
+    stop_price: Positive | None = None
+    time_in_force: TimeInForce | None = None
+    expire_time: Time | None = None
+    stop_loss: Changed = UNCHANGED
+    take_profit: Changed = UNCHANGED
+    trailing_stop: Changed = UNCHANGED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectionRequest:
+    """What protects an open position. What is absent stays as it is; null clears."""
+
+    client_order_id: ClientOrderId
+    position_id: Text
+    stop_loss: Changed = UNCHANGED
+    take_profit: Changed = UNCHANGED
+    trailing_stop: Changed = UNCHANGED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +122,22 @@ class Fill:
     commission: Number = Decimal(0)
     realized_profit: Number = Decimal(0)
     position_id: Text | None = None
-    reason: str = ""
+    reason: Reason | None = None
+
+
+# Eight tools return a report: what list_fills says of an execution isn't said by each of them.
+_AS_LISTED = WithJsonSchema({"type": "array", "items": {"type": "object"}}, mode="serialization")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReport:
     """The state of an order at its broker (FIX ExecutionReport).
 
-    While it is live, quantity = filled + remaining. ``replayed`` is true where the server
-    answered from its record because the same client order id had been sent before.
+    While it is live, quantity = filled + remaining. ``reason`` says why it is in its state where
+    that isn't plainly the client's doing, ``reason_text`` and ``broker_code`` in the broker's own
+    words. ``fees`` are in the account's currency. ``broker_quantity`` is in the broker's own unit.
+    A protective order names its ``position_id``. ``replayed`` is true where the server answered
+    from its record because the same client order id had been sent before.
     """
 
     order_id: Text
@@ -91,15 +157,28 @@ class OrderReport:
     stop_price: Positive | None = None
     stop_loss: Positive | None = None
     take_profit: Positive | None = None
+    trailing_stop: Positive | None = None
+    expire_time: Time | None = None
+    reduce_only: bool = False
     position_id: Text | None = None
-    reason: str = ""
-    fills: tuple[Fill, ...] = ()
+    broker_quantity: Text | None = None
+    fees: Number = Decimal(0)
+    reason: Reason | None = None
+    reason_text: Said = ""
+    broker_code: Text | None = None
+    fills: Annotated[tuple[Fill, ...], _AS_LISTED] = ()
+    warnings: tuple[Said, ...] = ()
     replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """An open position: ``quantity`` base units on ``side`` at ``average_price``."""
+    """An open position: ``quantity`` base units on ``side`` at ``average_price``.
+
+    ``position_id`` is the ticket in hedging mode, one for each instrument in netting mode.
+    ``unrealized_profit`` and ``swap`` (what was paid or earned overnight) are in the account's
+    currency; ``trailing_stop`` is a distance, and ``stop_loss`` where it stands now.
+    """
 
     position_id: Text
     instrument: Text
@@ -110,11 +189,16 @@ class Position:
     opened_at: Time
     stop_loss: Positive | None = None
     take_profit: Positive | None = None
+    trailing_stop: Positive | None = None
+    swap: Number = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An account's money, in ``currency`` (ISO 4217): equity = balance + unrealized profit."""
+    """An account's money, in ``currency`` (ISO 4217): equity = balance + unrealized profit.
+
+    ``fifo`` is true where positions must be closed in the order they were opened.
+    """
 
     account_id: Text
     currency: Text
@@ -125,3 +209,4 @@ class Account:
     margin_used: Number
     margin_available: Number
     time: Time
+    fifo: bool = False

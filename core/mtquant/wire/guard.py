@@ -5,9 +5,9 @@ The broker is asked first; the ledger says what its "not found" is worth.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
 from typing import TypeVar
 
 from pydantic import TypeAdapter
@@ -15,12 +15,31 @@ from pydantic import TypeAdapter
 from mtquant.clock import SECOND
 from mtquant.contract import Broker
 from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refused, Retry
-from mtquant.ledger import Ledger, Row, State
-from mtquant.model import CloseRequest, Health, OrderReport, OrderRequest, OrderStatus, to_json
+from mtquant.ledger import Ledger, Request, Row, State
+from mtquant.model import (
+    UNCHANGED,
+    CloseRequest,
+    Health,
+    ModifyRequest,
+    OrderPreview,
+    OrderReport,
+    OrderRequest,
+    OrderStatus,
+    Position,
+    ProtectionRequest,
+    QuantityUnit,
+    Reason,
+    to_json,
+)
 
 _REPORT = TypeAdapter(OrderReport)
+_POSITION = TypeAdapter(Position)
 _REFUSAL = TypeAdapter(dict[str, object])
+_APPLIED = '{"applied":'
+"""How the body of a row begins whose id is of a change, and not of an order."""
 _Request = TypeVar("_Request", OrderRequest, CloseRequest)
+_Change = TypeVar("_Change", ModifyRequest, ProtectionRequest)
+_Result = TypeVar("_Result", OrderReport, Position)
 
 
 def checked(report: OrderReport, client_order_id: str | None = None) -> OrderReport:
@@ -54,11 +73,64 @@ class Guard:
 
     async def place_order(self, order: OrderRequest) -> OrderReport:
         """Place ``order``, unless its id has acted before."""
-        return await self._once(order, self._broker.place_order)
+        return await self._once(await self._in_base_units(order), self._broker.place_order)
 
     async def close_position(self, close: CloseRequest) -> OrderReport:
         """Close a position, unless the id has acted before."""
         return await self._once(close, self._broker.close_position)
+
+    async def preview_order(self, order: OrderRequest) -> OrderPreview:
+        """Preview ``order``; lots become base units."""
+        return await self._broker.preview_order(await self._in_base_units(order))
+
+    async def modify_order(self, change: ModifyRequest) -> OrderReport:
+        """Change a working order, unless the change's id has acted before."""
+
+        async def seen() -> OrderReport | None:
+            report = checked(await self._broker.get_order(order_id=change.order_id))
+            replaced = report.reason is Reason.REPLACED
+            return report if replaced or _shows(change, report) else None
+
+        async def send() -> OrderReport:
+            return checked(await self._broker.modify_order(change))
+
+        return await self._change(change, send, seen, _REPORT)
+
+    async def set_protection(self, protection: ProtectionRequest) -> Position:
+        """Set a position's protections, unless the change's id has acted before."""
+
+        async def seen() -> Position | None:
+            position = await self._position(protection.position_id)
+            return position if position is not None and _shows(protection, position) else None
+
+        async def send() -> Position:
+            return await self._broker.set_protection(protection)
+
+        return await self._change(protection, send, seen, _POSITION)
+
+    async def check_tightens(self, protection: ProtectionRequest) -> None:
+        """Raise Refused where ``protection`` would let a position lose more than it may now."""
+        position = await self._position(protection.position_id)
+        if position is None:
+            return  # the broker says so itself
+        loosened = loosens(protection, position)
+        if loosened:
+            raise Refused(
+                ErrorCode.READ_ONLY,
+                f"{loosened}: loosening a protection needs the scope trade",
+                outcome=Outcome.NOT_SENT,
+                field=loosened,
+            )
+
+    async def _position(self, position_id: str) -> Position | None:
+        held = await self._broker.get_positions()
+        return next((each for each in held.positions if each.position_id == position_id), None)
+
+    async def _in_base_units(self, order: OrderRequest) -> OrderRequest:
+        if order.quantity_unit is QuantityUnit.BASE:
+            return order
+        size = (await self._broker.get_instrument(order.instrument)).contract_size
+        return replace(order, quantity=order.quantity * size, quantity_unit=QuantityUnit.BASE)
 
     async def get_order(
         self, order_id: str | None = None, client_order_id: str | None = None
@@ -98,30 +170,75 @@ class Guard:
         row = self._ledger.begin(request)
         if row is None:
             return await self._send(request, send)
+        self._check_same(row, request)
+        return replace(await self._replay(request.client_order_id, row), replayed=True)
+
+    def _check_same(self, row: Row, request: Request) -> None:
         if row.state is State.VOID:
             raise _fenced(ErrorCode.CONFLICT)
         if not self._ledger.matches(row, request):
             raise Refused(
                 ErrorCode.DUPLICATE_MISMATCH,
-                "this client_order_id was used before, for another order",
+                "this client_order_id was used before, for another order or change",
                 field="client_order_id",
             )
-        return replace(await self._replay(request.client_order_id, row), replayed=True)
 
-    async def _send(
-        self, request: _Request, send: Callable[[_Request], Awaitable[OrderReport]]
-    ) -> OrderReport:
+    async def _change(
+        self,
+        change: _Change,
+        send: Callable[[], Awaitable[_Result]],
+        seen: Callable[[], Awaitable[_Result | None]],
+        kind: TypeAdapter[_Result],
+    ) -> _Result:
+        """Make a change once; one whose fate is unknown is looked for in what it changes."""
+        row = self._ledger.begin(change)
+        if row is None:
+            with self._recorded(change.client_order_id) as done:
+                result = await send()
+                done(f"{_APPLIED}{kind.dump_json(result).decode()}}}")
+            return result
+        self._check_same(row, change)
+        if row.state is State.REFUSED:
+            raise BrokerError.of(_REFUSAL.validate_json(row.body))
+        if row.state is State.DONE:
+            return kind.validate_json(row.body[len(_APPLIED) : -1])
+        asked = self._ledger.clock.now()
+        result_seen = await seen()
+        if result_seen is None:
+            if row.state is State.UNKNOWN:
+                await self._void(change.client_order_id, row, asked)
+                raise _fenced(ErrorCode.CONFLICT)
+            raise _in_doubt(change.client_order_id)
+        body = f"{_APPLIED}{kind.dump_json(result_seen).decode()}}}"
+        if row.state is State.UNKNOWN:
+            self._ledger.move(change.client_order_id, State.UNKNOWN, State.DONE, body)
+        return result_seen
+
+    @contextmanager
+    def _recorded(self, client_order_id: str) -> Iterator[Callable[[str], None]]:
+        """Write down how a sending ends: done with a body, refused, or else unknown."""
         state, body = State.UNKNOWN, ""
+
+        def done(text: str) -> None:
+            nonlocal state, body
+            state, body = State.DONE, text
+
         try:
-            report = checked(await send(request), request.client_order_id)
-            state, body = State.DONE, _dump(report)
+            yield done
         except Refused as refusal:
             if refusal.outcome is not Outcome.UNKNOWN:
                 state = State.FREE if refusal.outcome is Outcome.NOT_SENT else State.REFUSED
             body = to_json(refusal.payload())
             raise
         finally:
-            self._ledger.end(request.client_order_id, state, body)
+            self._ledger.end(client_order_id, state, body)
+
+    async def _send(
+        self, request: _Request, send: Callable[[_Request], Awaitable[OrderReport]]
+    ) -> OrderReport:
+        with self._recorded(request.client_order_id) as done:
+            report = checked(await send(request), request.client_order_id)
+            done(_dump(report))
         return report
 
     async def _replay(self, client_order_id: str, row: Row) -> OrderReport:
@@ -153,25 +270,64 @@ class Guard:
         self, client_order_id: str, row: Row, asked: int, refusal: Refused
     ) -> OrderReport:
         """Say what it means that the broker, asked at ``asked``, does not know this id."""
-        if row.state is State.FREE:
+        if row.state is State.FREE or row.body.startswith(_APPLIED):
             raise refusal
         if row.state is State.DONE and (report := _load(row)).status.terminal:
             return report
         if row.state in (State.DONE, State.PENDING):
             raise _in_doubt(client_order_id)
         if row.state is State.UNKNOWN:
-            left = row.time + await self._settling() - asked
-            if left >= 0:
-                raise _in_doubt(client_order_id, retry_after_s=left / SECOND)
-            if not self._ledger.move(client_order_id, State.UNKNOWN, State.VOID, ""):
-                raise _in_doubt(client_order_id)  # another process settled it meanwhile
+            await self._void(client_order_id, row, asked)
         raise _fenced(ErrorCode.NOT_FOUND)
+
+    async def _void(self, client_order_id: str, row: Row, asked: int) -> None:
+        """Make an unknown id void, if the venue had time to show what came of it."""
+        left = row.time + await self._settling() - asked
+        if left >= 0:
+            raise _in_doubt(client_order_id, retry_after_s=left / SECOND)
+        if not self._ledger.move(client_order_id, State.UNKNOWN, State.VOID, ""):
+            raise _in_doubt(client_order_id)  # another process settled it meanwhile
 
     async def _settling(self) -> int:
         if self._settling_ns is None:
             capabilities = await self._broker.get_capabilities()
             self._settling_ns = round(capabilities.settling_window_s * SECOND)
         return self._settling_ns
+
+
+def loosens(protection: ProtectionRequest, position: Position) -> str | None:
+    """Return the first field of ``protection`` that lets ``position`` lose more, None where none.
+
+    A stop-loss tightens towards the market, a trailing stop by a shorter distance; both by being
+    added. A take-profit bounds no loss, but taking one away or moving it off keeps the position
+    open longer: that loosens too.
+    """
+    sign = position.side.sign
+    stop, target, trail = protection.stop_loss, protection.take_profit, protection.trailing_stop
+    for name, wanted, held, way in (
+        ("stop_loss", stop, position.stop_loss, -sign),
+        ("take_profit", target, position.take_profit, sign),
+        ("trailing_stop", trail, position.trailing_stop, 1),
+    ):
+        if wanted is UNCHANGED or held is None:
+            continue
+        if wanted is None or way * (wanted - held) > 0:
+            return name
+    return None
+
+
+def _shows(change: ModifyRequest | ProtectionRequest, now: OrderReport | Position) -> bool:
+    """Return True where all that ``change`` asks for is so."""
+    for each in fields(change):
+        wanted = getattr(change, each.name)
+        if each.name in _NAMING or wanted is UNCHANGED or (wanted is None and each.default is None):
+            continue
+        if getattr(now, each.name) != wanted:
+            return False
+    return True
+
+
+_NAMING = {"client_order_id", "order_id", "position_id"}
 
 
 def _dump(report: OrderReport) -> str:

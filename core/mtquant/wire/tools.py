@@ -19,8 +19,12 @@ from pydantic_core import PydanticSerializationError
 
 from mtquant.contract import Broker, Scope, Tool, tools_of
 from mtquant.errors import ErrorCode, Outcome, Refused, Retry
+from mtquant.model import UNCHANGED
 
 Schema = dict[str, Any]
+_BOUNDS = {"pattern", "maxLength", "minimum", "maximum", "exclusiveMinimum", "maxItems", "default"}
+_LONG = 150
+"""A definition of more characters that is used twice is written once."""
 _NAME = re.compile(r"[a-z_]{1,32}", re.ASCII)
 _KINDS: dict[type, frozenset[str]] = {
     type(None): frozenset({"null"}),
@@ -37,7 +41,8 @@ _KINDS: dict[type, frozenset[str]] = {
 class Spec:
     """One tool: what the contract says of it, its adapters and its schemas.
 
-    ``flat`` is true where the method takes the request itself and not its fields.
+    ``flat`` is true where the method takes the request itself and not its fields, and ``changes``
+    where an argument that is absent leaves something as it is.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Spec:
     description: str
     request: Callable[..., Any]
     flat: bool
+    changes: bool
     arguments: TypeAdapter[Any]
     result: TypeAdapter[Any]
     input_schema: Schema
@@ -80,7 +86,13 @@ class Spec:
         """
         try:
             arguments: dict[str, Any] = self.arguments.dump_python(
-                request, mode="json", by_alias=True, exclude_none=True, warnings=False
+                request,
+                mode="json",
+                by_alias=True,
+                warnings=False,
+                # In a change None says "clear", and what is left out says "as it is".
+                exclude_defaults=self.changes,
+                exclude_none=not self.changes,
             )
         except (PydanticSerializationError, AttributeError, TypeError, ValueError):
             raise _invalid("a value of the wrong type", None) from None
@@ -115,10 +127,16 @@ def _invalid(problem: str, name: str | None) -> Refused:
 
 
 def specs_of(kind: type[Broker]) -> dict[str, Spec]:
-    """Return the tools that ``kind`` offers; the contract's own signature wins."""
+    """Return the tools that ``kind`` offers; the contract's own signature wins.
+
+    Quotes can be watched wherever they can be asked for: ``serve`` sees to it.
+    """
+    offered = tools_of(kind)
+    if "get_quotes" in offered:
+        offered |= {"watch_quotes": tools_of(Broker)["watch_quotes"]}
     return {
         name: _spec(name, tool, getattr(Broker, name, None) or getattr(kind, name))
-        for name, tool in tools_of(kind).items()
+        for name, tool in offered.items()
     }
 
 
@@ -136,13 +154,14 @@ def _spec(name: str, tool: Tool, method: Callable[..., Any]) -> Spec:
         description=_text_of(method),
         request=request,
         flat=flat,
+        changes=any(each.default is UNCHANGED for each in fields(request)),
         arguments=arguments,
         result=result,
         input_schema=slim(arguments.json_schema())
         | {"additionalProperties": False}
         | ({"description": _text_of(request)} if flat else {}),
-        output_schema=slim(result.json_schema(mode="serialization"))
-        | {"description": _text_of(hints["return"])},
+        output_schema=slim(result.json_schema(mode="serialization"), outgoing=True)
+        | {"description": _text_of(hints["return"]).partition("\n")[0]},
     )
 
 
@@ -167,18 +186,21 @@ def _request_of(name: str, parameters: list[Parameter], hints: Mapping[str, Any]
     return make_dataclass(name, columns, frozen=True)
 
 
-def slim(schema: Schema) -> Schema:
+def slim(schema: Schema, *, outgoing: bool = False) -> Schema:
     """Return a JSON schema that says the same in half the bytes.
 
     Titles, null defaults and the descriptions of inner types go; ``anyOf`` with null becomes a
-    list of types; a definition used once, or no object, is written where it is used.
+    list of types; a definition used once, or no object, is written where it is used. What is
+    ``outgoing`` keeps no bounds either: they tell a caller nothing that it must obey.
     """
     definitions: Schema = schema.pop("$defs", {})
+    if outgoing:
+        schema, definitions = _unbounded(schema), _unbounded(definitions)
     uses = re.findall(r'"#/\$defs/(\w+)"', json.dumps([schema, definitions]))
     kept = {
         name
         for name, each in definitions.items()
-        if uses.count(name) > 1 and each.get("type") == "object"
+        if uses.count(name) > 1 and (each.get("type") == "object" or len(str(each)) > _LONG)
     }
     slimmed = _slim(schema, definitions, kept)
     if kept:
@@ -186,6 +208,18 @@ def slim(schema: Schema) -> Schema:
             name: _slim(definitions[name], definitions, kept) for name in sorted(kept)
         }
     return slimmed
+
+
+def _unbounded(schema: Any) -> Any:  # noqa: ANN401 - a JSON value
+    if isinstance(schema, list):
+        return [_unbounded(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: value if key == "enum" else _unbounded(value)
+        for key, value in schema.items()
+        if key not in _BOUNDS or isinstance(value, dict)  # a property may bear such a name
+    }
 
 
 def _slim(schema: Schema, definitions: Schema, kept: set[str]) -> Schema:

@@ -59,8 +59,7 @@ class CsvStore(Store[CsvStoreSettings]):
             fill.order_id,
             fill.client_order_id or "",
             fill.position_id or "",
-            # One line a fill, whatever a broker writes into its text.
-            " ".join(fill.reason.split()),
+            fill.reason or "",
         )
 
     def equity(self, time: int, account: str, balance: Decimal, equity: Decimal) -> None:
