@@ -70,6 +70,15 @@ class AccountSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuotesSeen:
+    """Prices of an account's broker, as they come."""
+
+    time: int
+    name: str
+    quotes: tuple[Quote, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
     """An execution at an account."""
 
@@ -100,7 +109,7 @@ class RoutesChanged:
     routes: Mapping[str, str | None]
 
 
-Event = BarClosed | Opened | AccountSeen | Filled | OrderMoved | RoutesChanged
+Event = BarClosed | Opened | AccountSeen | QuotesSeen | Filled | OrderMoved | RoutesChanged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +170,8 @@ class Decider:
                 self._opened(event)
             case AccountSeen():
                 self._account_seen(event)
+            case QuotesSeen():
+                self._take_quotes(event.name, event.quotes)
             case Filled():
                 self._filled(event)
             case OrderMoved():
@@ -191,10 +202,13 @@ class Decider:
                 f"{each.instrument}: not ours, and no order is sent in it there until it is flat",
             )
 
+    def _take_quotes(self, name: str, quotes: tuple[Quote, ...]) -> None:
+        self.book.account(name).quotes.update((quote.instrument, quote) for quote in quotes)
+
     def _account_seen(self, event: AccountSeen) -> None:
         book = self.book.account(event.name)
         book.account = event.account
-        book.quotes.update((quote.instrument, quote) for quote in event.quotes)
+        self._take_quotes(event.name, event.quotes)
         equity = event.account.equity
         before = book.breaker
         after = step(before, self.gate.rules, equity, event.time)

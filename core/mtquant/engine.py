@@ -117,7 +117,10 @@ class Engine:
                 async with link.lock:
                     await self._reconcile(link)
 
-        start(group, link.sessions, connected, self._changed)
+        def alarm(message: str) -> None:
+            self.tell(Tell(level=Level.ALARM, message=message))
+
+        start(group, link.sessions, connected, self._changed, alarm)
 
     async def _first_connections(self) -> None:
         """Wait until every server has been tried once; those that fail go on trying."""

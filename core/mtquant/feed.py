@@ -9,11 +9,11 @@ from contextlib import suppress
 import anyio
 
 from mtquant.clock import SECOND, ManualClock
-from mtquant.decide import AccountSeen, BarClosed
+from mtquant.decide import AccountSeen, BarClosed, QuotesSeen
 from mtquant.engine import Engine
 from mtquant.errors import BrokerError, ReconciliationError
 from mtquant.link import Link
-from mtquant.model import Advanced, Bar, Bars, Timeframe
+from mtquant.model import Advanced, Bar, Bars, Quote, Timeframe
 
 _WARMUP_BARS = 1000
 _LONG_POLL_S = 10.0
@@ -93,10 +93,11 @@ class Replay:
 
 
 class Live:
-    """The brokers' own prices: quotes and money are asked for at an interval, bars when one ends.
+    """The brokers' own prices: quotes come as they change, money is asked for at an interval.
 
-    Bars come from the broker's history, so a gap in our own connection leaves none in the series;
-    a bar that is already old when it comes warms the strategies up and trades nothing.
+    Bars are asked for when one ends, from the broker's history, so a gap in our own connection
+    leaves none in the series; a bar that is already old when it comes warms the strategies up and
+    trades nothing.
     """
 
     def __init__(self, timeframe: Timeframe, poll_s: float) -> None:
@@ -110,6 +111,7 @@ class Live:
             for link in engine.wiring.links.values():
                 group.start_soon(self._follow, engine, link)
                 group.start_soon(self._watch, engine, link)
+                group.start_soon(self._hear, engine, link)
             while True:
                 for symbol in engine.wiring.symbols:
                     await self._bars(engine, symbol)
@@ -130,7 +132,7 @@ class Live:
                 engine.block(link, str(error))
 
     async def _watch(self, engine: Engine, link: Link) -> None:
-        """Take in prices and money at an interval; a slow broker holds up no other."""
+        """Take in money at an interval; a slow broker holds up no other."""
         while True:
             await self._look(engine, link)
             await anyio.sleep(self.poll_s)
@@ -139,12 +141,24 @@ class Live:
         if link.blocked or not link.connected:
             return
         try:
-            quotes = await link.quotes(engine.wiring.symbols)
             account = await link.account()
         except BrokerError:
             return
         now = engine.wiring.clock.now()
-        engine.emit(AccountSeen(time=now, name=link.name, account=account, quotes=quotes))
+        engine.emit(AccountSeen(time=now, name=link.name, account=account))
+
+    async def _hear(self, engine: Engine, link: Link) -> None:
+        """Take in prices as they change; a stream that fails is begun anew."""
+
+        def on_quotes(quotes: tuple[Quote, ...]) -> None:
+            now = engine.wiring.clock.now()
+            engine.emit(QuotesSeen(time=now, name=link.name, quotes=quotes))
+
+        while True:
+            if link.connected and not link.blocked:
+                with suppress(BrokerError):
+                    await link.follow_quotes(engine.wiring.symbols, on_quotes)
+            await anyio.sleep(self.poll_s)
 
     async def _bars(self, engine: Engine, symbol: str) -> None:
         """Feed the bars of ``symbol`` that have ended since the last one fed."""

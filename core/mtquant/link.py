@@ -25,12 +25,12 @@ from mtquant.model import (
     Orders,
     Position,
     Quote,
-    Quotes,
     Timeframe,
 )
 from mtquant.pool import ConnectionState, Session, first_able
 from mtquant.route import AccountState
 from mtquant.symbols import Spelling, SymbolMap
+from mtquant.wire.follow import follow_quotes
 
 T = TypeVar("T")
 _Named = TypeVar("_Named", Quote, Fill, OrderReport, Position, Bars, Instrument)
@@ -170,13 +170,18 @@ class Link:
             fills=tuple(self._ours(each) for each in found.fills),
         )
 
-    async def quotes(self, symbols: Sequence[str]) -> tuple[Quote, ...]:
-        """Return the newest quotes of those of ``symbols`` that the account lists."""
+    async def follow_quotes(
+        self, symbols: Sequence[str], on_quotes: Callable[[tuple[Quote, ...]], None]
+    ) -> None:
+        """Call ``on_quotes`` with quotes as they change, until the connection fails."""
         theirs = tuple(
             self.symbols.theirs(symbol) for symbol in symbols if symbol in self.symbols.instruments
         )
-        found: Quotes = await self.ask(lambda it: it.get_quotes(theirs))
-        return tuple(self._ours(each) for each in found.quotes)
+
+        def hand_on(quotes: tuple[Quote, ...]) -> None:
+            on_quotes(tuple(self._ours(each) for each in quotes))
+
+        await self.ask(lambda it: follow_quotes(it, theirs, hand_on), waits=True)
 
     async def bars(self, symbol: str, timeframe: Timeframe, count: int) -> Bars:
         """Return the last ``count`` closed bars."""

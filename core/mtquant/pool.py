@@ -81,6 +81,7 @@ class Session:
         self._broker: Broker | None = None
         self._wake = anyio.Event()
         self._on_change: Callable[[], None] | None = None
+        self._offered: str | None = None
 
     @property
     def connected(self) -> bool:
@@ -126,10 +127,11 @@ class Session:
         self,
         on_connected: Callable[[], Awaitable[None]],
         on_change: Callable[[], None],
+        on_alarm: Callable[[str], None],
     ) -> None:
         """Connect, let ``on_connected`` reconcile, watch, and start again when it is lost.
 
-        ``on_change`` is told of each change of state.
+        ``on_change`` is told of each change of state, ``on_alarm`` what people must hear.
         """
         failures = 0
         self._on_change = on_change
@@ -137,11 +139,12 @@ class Session:
             since = math.inf
             try:
                 async with self._connect() as broker:
+                    await self._compare_tools(broker, on_alarm)
                     await self._enter(broker, on_connected)
                     since = anyio.current_time()
                     on_change()
                     self.tried.set()
-                    await self._until_lost(broker, on_change)
+                    await self._until_lost(broker, on_change, on_alarm)
             except BrokerError as error:
                 self.problem = str(error)
             finally:
@@ -170,7 +173,22 @@ class Session:
         self.state, self.problem = ConnectionState.HEALTHY, ""
         self.statistics.connected_since = anyio.current_time()
 
-    async def _until_lost(self, broker: Broker, on_change: Callable[[], None]) -> None:
+    async def _compare_tools(self, broker: Broker, on_alarm: Callable[[str], None]) -> None:
+        """Raise an alarm where a server's tools aren't what they were when it was first met.
+
+        A new version is one reason; a server that was replaced, or was taken over, is another.
+        """
+        offered = await broker.list_offered()
+        if self._offered not in {None, offered}:
+            on_alarm(
+                f"the tools of {self.name} have changed since they were first listed: make sure"
+                " that this is the server you trust"
+            )
+        self._offered = offered
+
+    async def _until_lost(
+        self, broker: Broker, on_change: Callable[[], None], on_alarm: Callable[[str], None]
+    ) -> None:
         """Ask for health at each interval, at once after a fault; return after two failures."""
         failed = 0
         while failed < 2:  # noqa: PLR2004 - suspect, then down
@@ -183,6 +201,7 @@ class Session:
                 return
             try:
                 self.health = await broker.get_health()
+                await self._compare_tools(broker, on_alarm)
                 healthy, problem = self.health.connected, self.health.reason
             except BrokerError as error:
                 healthy, problem = False, str(error)
@@ -236,6 +255,7 @@ def start(
     sessions: Sequence[Session],
     on_connected: Callable[[Session], Awaitable[None]],
     on_change: Callable[[], None],
+    on_alarm: Callable[[str], None],
 ) -> None:
     """Run every session in ``group``; cancelling the group stops the servers it started."""
     for session in sessions:
@@ -243,4 +263,4 @@ def start(
         async def connected(session: Session = session) -> None:
             await on_connected(session)
 
-        group.start_soon(session.run, connected, on_change)
+        group.start_soon(session.run, connected, on_change, on_alarm)

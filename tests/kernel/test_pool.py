@@ -43,6 +43,7 @@ class Venue(Broker):
         self.opened: list[float] = []
         self.gone = False
         self.answers: Exception | None = None
+        self.offered = "digest"
 
     def connect(self) -> AbstractAsyncContextManager[Broker]:
         @asynccontextmanager
@@ -59,18 +60,18 @@ class Venue(Broker):
     async def get_health(self) -> Health:
         return self.health
 
+    async def list_offered(self) -> str:
+        return self.offered
+
     async def get_capabilities(self) -> Capabilities:
         return Capabilities(
-            contract_version="1.0",
             broker="test",
             environment=Environment.PAPER,
-            tools=(),
             order_types=(),
             time_in_force=(),
             position_mode=PositionMode.NETTING,
             clock="real",
             settling_window_s=0,
-            verified_against="",
         )
 
     async def get_account(self, account_id: str | None = None) -> Account:  # noqa: ARG002 - the port's
@@ -89,13 +90,17 @@ async def nothing() -> None:
     pass
 
 
+def ignore(_: str) -> None:
+    pass
+
+
 def test_failed_connections_are_retried_with_growing_pauses_up_to_the_limit() -> None:
     async def test() -> None:
         venue = Venue()
         venue.refuses = 8
         subject = session(venue)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(subject.run, nothing, lambda: None)
+            nursery.start_soon(subject.run, nothing, lambda: None, ignore)
             await trio.sleep(60)
             assert subject.state is ConnectionState.HEALTHY
             nursery.cancel_scope.cancel()
@@ -116,7 +121,7 @@ def test_bad_health_makes_it_suspect_then_down_and_it_comes_back() -> None:
         subject = session(venue)
         seen: list[ConnectionState] = []
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(subject.run, nothing, lambda: seen.append(subject.state))
+            nursery.start_soon(subject.run, nothing, lambda: seen.append(subject.state), ignore)
             await trio.sleep(1)
             venue.health = replace(WELL, connected=False, reason="terminal lost its broker")
             await trio.sleep(29.5)
@@ -141,7 +146,7 @@ def test_a_fault_is_told_at_once_and_a_dead_connection_is_replaced_without_waiti
         subject = session(venue)
         told: list[ConnectionState] = []
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(subject.run, nothing, lambda: told.append(subject.state))
+            nursery.start_soon(subject.run, nothing, lambda: told.append(subject.state), ignore)
             await trio.sleep(1)
             venue.answers = OutcomeUnknown("the connection failed")
             venue.closed = True
@@ -161,7 +166,7 @@ def test_a_plain_refusal_is_no_fault() -> None:
     async def test() -> None:
         subject = session(Venue())
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(subject.run, nothing, lambda: None)
+            nursery.start_soon(subject.run, nothing, lambda: None, ignore)
             await trio.sleep(1)
             with pytest.raises(Refused):
                 await subject.call(lambda it: it.get_account())
@@ -182,7 +187,7 @@ def test_what_reconciles_runs_before_the_connection_is_trusted() -> None:
             await subject.call(lambda it: it.get_health())
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(subject.run, reconcile, lambda: None)
+            nursery.start_soon(subject.run, reconcile, lambda: None, ignore)
             await trio.sleep(1)
             nursery.cancel_scope.cancel()
         assert during == [ConnectionState.SUSPECT]
@@ -208,11 +213,28 @@ def test_a_second_server_is_asked_only_where_the_first_was_not_reached(
         sessions = [session(first), session(second)]
         async with trio.open_nursery() as nursery:
             for each in sessions:
-                nursery.start_soon(each.run, nothing, lambda: None)
+                nursery.start_soon(each.run, nothing, lambda: None, ignore)
             await trio.sleep(1)
             with pytest.raises((Refused, OutcomeUnknown)) as caught:
                 await first_able(sessions, lambda it: it.get_account())
             assert ("second" in str(caught.value)) == moves_on
+            nursery.cancel_scope.cancel()
+
+    on_virtual_time(test)
+
+
+def test_tools_that_change_after_the_first_look_raise_one_alarm() -> None:
+    async def test() -> None:
+        venue, alarms = Venue(), list[str]()
+        subject = session(venue)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(subject.run, nothing, lambda: None, alarms.append)
+            await trio.sleep(100)
+            assert not alarms
+            venue.offered = "another"
+            await trio.sleep(100)
+            assert len(alarms) == 1
+            assert "tools of a have changed" in alarms[0]
             nursery.cancel_scope.cancel()
 
     on_virtual_time(test)

@@ -7,6 +7,7 @@ Adding a tool is adding a method here, and nothing else.
 
 from mtquant.contract.broker import (
     CONTRACT_VERSION,
+    WATCH_LIMIT_S,
     BarCount,
     Broker,
     Limit,
@@ -31,6 +32,7 @@ from mtquant.contract.strategy import Indicator, Strategy
 
 __all__ = [
     "CONTRACT_VERSION",
+    "WATCH_LIMIT_S",
     "BarCount",
     "BreakerLevel",
     "Broker",

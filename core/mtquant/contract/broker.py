@@ -128,6 +128,10 @@ class Broker:
 
     closed: bool = False
 
+    async def list_offered(self) -> str:
+        """Return a digest of the tools that are offered now; empty where that can't change."""
+        return ""
+
     async def __aenter__(self) -> Self:
         """Open what the broker needs, such as its connection to the venue."""
         return self

@@ -10,24 +10,29 @@ import hashlib
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import wraps
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 import anyio
 from anyio.abc import TaskStatus
-from mcp import Client, MCPError, types
+from mcp import Client, ClientSession, MCPError, types
 from mcp.server.lowlevel import Server
+from mcp.shared.dispatcher import ProgressFnT
 from pydantic import ValidationError
 
-from mtquant.contract import Broker, Endpoint
+from mtquant.contract import WATCH_LIMIT_S, Broker, Endpoint
+from mtquant.contract.renames import offered_name
 from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refused, Retry
-from mtquant.model import OrderReport, to_json
+from mtquant.model import Capabilities, OrderReport, QuoteBatch, to_json
 from mtquant.wire.guard import checked
+from mtquant.wire.offered import check_offered
 from mtquant.wire.tools import Spec, specs_of
 from mtquant.wire.transport import transport_of
 
+PAGES = 20
+"""A tool list of more pages has no end."""
 START_S = 30
 """How long a server may take to start and to list its tools."""
 _SPECS = specs_of(Broker)
@@ -38,8 +43,10 @@ class Remote(Broker):
     """The broker that the server ``at`` an endpoint, or in this process, serves.
 
     Use it as ``async with Remote(at) as broker``, entered and left in one task; calls may come
-    from any. Every call ends after ``timeout_s``. ``tools_digest`` is the SHA-256 of what the
-    server says its tools are.
+    from any. Every call ends after ``timeout_s``. ``protocol`` is a revision of MCP to insist on,
+    or ``legacy`` for those before 2026-07-28. ``tools_digest`` is the SHA-256 of what the server
+    says its tools are, and ``capabilities`` what it last said that it offers: what it doesn't is
+    refused here, before it is sent.
     """
 
     def __init__(
@@ -48,8 +55,11 @@ class Remote(Broker):
         *,
         timeout_s: float = 10.0,
         errlog: TextIO | None = None,
+        protocol: str = "auto",
     ) -> None:
         self.tools_digest = ""
+        self.capabilities: Capabilities | None = None
+        self._protocol = protocol
         self._at, self._timeout_s, self._errlog = at, timeout_s, errlog
         self._tools: frozenset[str] = frozenset()
         self._transport: Any = None
@@ -86,10 +96,12 @@ class Remote(Broker):
         ready = False
         try:
             with anyio.fail_after(START_S) as start:
-                async with Client(self._transport) as client:
-                    await self._list_tools(client)
+                async with Client(self._transport, mode=self._protocol) as client:
+                    await self._list_tools(client.session)
+                    self._client = client
+                    await self._warm_up()
                     start.deadline = math.inf
-                    self._client, ready = client, True
+                    ready = True
                     task_status.started(None)
                     await self._leave.wait()
         except Exception as error:  # noqa: BLE001 - the boundary: the SDK's transports raise anything, in groups
@@ -100,33 +112,97 @@ class Remote(Broker):
         finally:
             self._client = None
 
-    async def _list_tools(self, client: Client) -> None:
+    async def list_offered(self) -> str:
+        """List the server's tools anew, and return their digest; raises as every call does."""
+        client = self._client
+        if client is None or self.closed:
+            raise _not_sent(ErrorCode.NOT_CONNECTED, "there is no connection", Retry.SAFE)
+        try:
+            with anyio.fail_after(self._timeout_s):
+                await self._list_tools(client.session)
+        except Exception as error:  # noqa: BLE001 - the boundary, as for a call
+            raise _unreachable(error) from None
+        return self.tools_digest
+
+    async def _list_tools(self, session: ClientSession) -> None:
         tools: list[types.Tool] = []
-        page = await client.list_tools()
-        tools += page.tools
-        while page.next_cursor is not None:
-            page = await client.list_tools(cursor=page.next_cursor)
+        cursor: str | None = None
+        for _ in range(PAGES):
+            # Not Client.list_tools, which may answer from its cache.
+            page = await session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
             tools += page.tools
+            cursor = page.next_cursor
+            if cursor is None:
+                break
         listed = to_json([each.model_dump(mode="json", exclude_none=True) for each in tools])
         self.tools_digest = hashlib.sha256(listed.encode()).hexdigest()
         self._tools = frozenset(each.name for each in tools)
 
-    async def _call(self, spec: Spec, request: Any) -> Any:  # noqa: ANN401 - the tool's types
+    def offers(self, tool: str) -> bool:
+        """Tell whether the server lists ``tool``."""
+        return tool in self._tools
+
+    async def _warm_up(self) -> None:
+        """Learn what the server offers; the first call is slow, and must not be an order."""
+        if "get_capabilities" in self._tools:
+            with suppress(BrokerError):  # its holder asks again, and hears why
+                await self.get_capabilities()
+
+    async def stream_quotes(
+        self,
+        instruments: tuple[str, ...],
+        on_batch: Callable[[QuoteBatch], None],
+        *,
+        since: str | None = None,
+        for_s: float = WATCH_LIMIT_S,
+    ) -> QuoteBatch:
+        """Call ``on_batch`` with each batch that the server sends, for ``for_s`` seconds.
+
+        Return the last word. ``on_batch`` must not block. Batches may be lost on the way, never
+        repeated: their ``seq`` tells. Raises as every other call does.
+        """
+        spec = _SPECS["watch_quotes"]
+
+        async def on_progress(
+            progress: float,  # noqa: ARG001 - the batch counts itself
+            total: float | None,  # noqa: ARG001
+            message: str | None,
+        ) -> None:
+            try:
+                on_batch(spec.result.validate_json(message or ""))
+            except ValidationError:
+                _log.warning("a batch of quotes was malformed, and left out")
+
+        request = spec.request(instruments, since=since, for_s=for_s)
+        batch: QuoteBatch = await self._call(spec, request, on_progress)
+        return batch
+
+    async def _call(
+        self,
+        spec: Spec,
+        request: Any,  # noqa: ANN401 - the tool's types
+        on_progress: ProgressFnT | None = None,
+    ) -> Any:  # noqa: ANN401 - the tool's types
         arguments = spec.dump(request)
+        if self.capabilities is not None:
+            check_offered(request, self.capabilities)
         client = self._client
         if client is None or self.closed:
             raise _not_sent(ErrorCode.NOT_CONNECTED, "there is no connection", Retry.SAFE)
-        if spec.name not in self._tools:
+        name = offered_name(spec.name, self._tools)
+        if name not in self._tools:
             raise _not_sent(ErrorCode.UNSUPPORTED, f"this server does not offer {spec.name}")
         try:
             # Not Client.call_tool: it checks results against the server's own schema once more,
             # which costs more than the adapters below and raises RuntimeError in mid-order.
-            with anyio.fail_after(self._timeout_s + getattr(request, "wait_s", 0)):
+            waits = max(getattr(request, "wait_s", 0), getattr(request, "for_s", 0))
+            with anyio.fail_after(self._timeout_s + waits):
                 result = await client.session.send_request(
                     types.CallToolRequest(
-                        params=types.CallToolRequestParams(name=spec.name, arguments=arguments)
+                        params=types.CallToolRequestParams(name=name, arguments=arguments)
                     ),
                     types.CallToolResult,
+                    progress_callback=on_progress,
                 )
         except TimeoutError:
             raise _lost(spec, arguments, f"no answer within {self._timeout_s:g} s") from None
@@ -136,7 +212,10 @@ class Remote(Broker):
             raise _lost(spec, arguments, "the connection failed before the answer came") from None
         except Exception:  # noqa: BLE001 - the boundary: whatever the SDK makes of an answer it can't read
             raise _malformed(spec, arguments) from None
-        return _result(spec, arguments, result)
+        value = _result(spec, arguments, result)
+        if isinstance(value, Capabilities):
+            self.capabilities = value
+        return value
 
 
 def _result(spec: Spec, arguments: dict[str, Any], result: types.CallToolResult) -> Any:  # noqa: ANN401 - the tool's

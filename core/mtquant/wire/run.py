@@ -7,9 +7,10 @@ import ipaddress
 import os
 import signal
 import socket
+import ssl
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -28,6 +29,10 @@ from mtquant.wire.server import serve
 
 TOKEN_MINIMUM = 16
 """A shorter bearer token is refused: it can be guessed."""
+REQUEST_LIMIT = 1 << 20
+"""A larger request, in bytes, is refused before it is read."""
+CONCURRENCY = 256
+"""More connections and requests at once are turned away."""
 _GRACE_S = 5
 _CHUNK = 1 << 16
 
@@ -41,20 +46,26 @@ async def run_stdio(server: Server[Any]) -> None:
         group.cancel_scope.cancel()
 
 
-async def run_http(
+async def run_http(  # noqa: PLR0913 - the switches of a server
     served: Server[Any] | Broker,
     *,
     tokens: Mapping[str, frozenset[Scope]],
     port: int,
     host: str = "127.0.0.1",
+    tls: tuple[str, str] | None = None,
+    exposed: bool = False,
+    names: Sequence[str] = (),
     task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve over Streamable HTTP at ``/mcp``, until a signal asks to stop.
 
-    Each of ``tokens`` opens the tools of its scopes and no others. ``task_status`` is told the
-    port, which is a free one where ``port`` is 0.
+    Each of ``tokens`` opens the tools of its scopes and no others. Beyond the loopback interface
+    it is bound only with ``tls``, the files of a certificate chain and its key, or where
+    ``exposed`` says that something else encrypts. ``names`` are the host names that clients may
+    call it by, besides those of the loopback interface. ``task_status`` is told the port, which is
+    a free one where ``port`` is 0. Raises ConfigError where one of these is wrong.
     """
-    _check_host(host)
+    _check_host(host, guarded=tls is not None or exposed)
     _check_tokens(tokens)
     import uvicorn  # noqa: PLC0415 - only servers on HTTP need it
 
@@ -66,13 +77,18 @@ async def run_http(
     server = serve(served) if isinstance(served, Broker) else served
     listener = _listen(host, port)
     config = uvicorn.Config(
-        _Guarded(server, tokens),
+        _Guarded(server, tokens, names),
+        ssl_certfile=tls and tls[0],
+        ssl_keyfile=tls and tls[1],
+        limit_concurrency=CONCURRENCY,
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
+    if tls is not None:
+        _check_certificate(config, tls)
     http = _Uvicorn(config)
 
     def stop() -> None:
@@ -89,13 +105,18 @@ async def run_http(
 class _Guarded:
     """The MCP application behind a bearer token."""
 
-    def __init__(self, server: Server[Any], tokens: Mapping[str, frozenset[Scope]]) -> None:
-        names = ("127.0.0.1", "localhost", "[::1]")
+    def __init__(
+        self, server: Server[Any], tokens: Mapping[str, frozenset[Scope]], more: Sequence[str]
+    ) -> None:
+        names = ("127.0.0.1", "localhost", "[::1]", *more)
         self._app = server.streamable_http_app(
-            max_request_body_size=1 << 20,
+            max_request_body_size=REQUEST_LIMIT,
             transport_security=TransportSecuritySettings(
-                allowed_hosts=[f"{name}:*" for name in names],
-                allowed_origins=[f"http://{name}:*" for name in names],
+                allowed_hosts=[*more, *(f"{name}:*" for name in names)],
+                allowed_origins=[
+                    *(f"https://{name}" for name in more),
+                    *(f"{kind}://{name}:*" for kind in ("http", "https") for name in names),
+                ],
             ),
         )
         from starlette.middleware.authentication import (  # noqa: PLC0415 - as uvicorn
@@ -136,13 +157,26 @@ def _check_tokens(tokens: Mapping[str, frozenset[Scope]]) -> None:
         )
 
 
-def _check_host(host: str) -> None:
-    if host != "localhost" and not _is_loopback(host):
+def _check_host(host: str, *, guarded: bool) -> None:
+    if guarded or host == "localhost" or _is_loopback(host):
+        return
+    raise ConfigError(
+        "host of the HTTP server",
+        f"{host!r} is not a loopback address, and tokens would cross the network in clear",
+        "Give a certificate and its key, or use 127.0.0.1 behind an SSH tunnel or a TLS proxy;"
+        " only if something else encrypts, expose it explicitly",
+    )
+
+
+def _check_certificate(config: Any, tls: tuple[str, str]) -> None:  # noqa: ANN401 - uvicorn's
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
         raise ConfigError(
-            "host of the HTTP server",
-            f"{host!r} is not a loopback address",
-            "Use 127.0.0.1, and reach it from elsewhere through an SSH tunnel or a TLS proxy",
-        )
+            "tls of the HTTP server",
+            f"{tls[0]!r} and {tls[1]!r} can't be used: {error.strerror or type(error).__name__}",
+            "Give the PEM files of a certificate chain and of its key",
+        ) from None
 
 
 def _is_loopback(host: str) -> bool:

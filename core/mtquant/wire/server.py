@@ -23,6 +23,7 @@ from mcp.server.lowlevel import Server
 from mtquant import __version__
 from mtquant.clock import SystemClock
 from mtquant.contract import CONTRACT_VERSION, Broker, Scope
+from mtquant.contract.renames import current_fields, current_tool
 from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refused
 from mtquant.ledger import Ledger
 from mtquant.model import Capabilities, Environment, ProtectionRequest, QuoteBatch, to_json
@@ -171,7 +172,8 @@ class Desk:
 
     def input_schema(self, name: str) -> dict[str, Any] | None:
         """Return the schema that the SDK looks routing headers up in."""
-        return self._specs[name].input_schema if name in self._specs else None
+        spec = self._specs.get(current_tool(name))
+        return spec and spec.input_schema
 
     async def list_tools(
         self, _: ServerRequestContext[InFlight], __: types.PaginatedRequestParams | None
@@ -185,8 +187,8 @@ class Desk:
         """Answer tools/call: admit, check every argument, dispatch."""
         try:
             self._gatekeeper.admit_call(_caller())
-            spec = await self._admitted(params.name)
-            request = spec.parse(params.arguments or {})
+            spec = await self._admitted(current_tool(params.name))
+            request = spec.parse(current_fields(spec.name, params.arguments or {}))
             if isinstance(request, ProtectionRequest) and not _in_scope(Scope.TRADE):
                 await self._guard.check_tightens(request)
         except BrokerError as error:

@@ -23,6 +23,8 @@ from mtquant.errors import ConfigError
 
 _PING_S = 15
 """A streaming MCP server sends a comment this often; a longer silence means that it is gone."""
+ANSWER_LIMIT = 8 << 20
+"""A server that answers more bytes than this at once is broken, or means harm."""
 _UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _TURNED_AWAY = frozenset({401, 403, 421})
 
@@ -64,7 +66,9 @@ class Child:
 async def _http(url: str, token: str | None) -> AsyncIterator[Any]:
     async with (
         httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            # Unpacked, so that an answer is no larger than it looks.
+            headers={"Accept-Encoding": "identity"}
+            | ({"Authorization": f"Bearer {token}"} if token else {}),
             timeout=httpx2.Timeout(5, read=3 * _PING_S),
             transport=Resilient(
                 httpx2.AsyncHTTPTransport(
@@ -72,7 +76,7 @@ async def _http(url: str, token: str | None) -> AsyncIterator[Any]:
                 )
             ),
         ) as client,
-        streamable_http_client(url, http_client=client) as streams,
+        streamable_http_client(url, http_client=client, max_sse_event_size=ANSWER_LIMIT) as streams,
     ):
         yield streams
 
@@ -91,7 +95,7 @@ class Resilient(httpx2.AsyncBaseTransport):
                 await response.aclose()
                 return _failed(request, f"HTTP {response.status_code}", sent=False)
             if response.headers.get("content-type", "").startswith("application/json"):
-                await response.aread()  # a connection lost half-way must fail here, not later
+                return await _read(request, response)
         except httpx2.TransportError as error:
             return _failed(request, type(error).__name__, sent=not isinstance(error, _UNSENT))
         return response
@@ -99,6 +103,21 @@ class Resilient(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the connections."""
         await self._inner.aclose()
+
+
+async def _read(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+    """Read a whole answer: a connection lost half-way must fail here, and not later."""
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > ANSWER_LIMIT:
+            await response.aclose()
+            return _failed(request, "the answer is too large", sent=True)
+    if response.headers.get("content-encoding", "identity") != "identity":
+        return _failed(request, "the answer is packed, which was not asked for", sent=True)
+    return httpx2.Response(
+        response.status_code, request=request, headers=response.headers, content=bytes(body)
+    )
 
 
 def _failed(request: httpx2.Request, reason: str, *, sent: bool) -> httpx2.Response:
