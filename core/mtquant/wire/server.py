@@ -173,7 +173,7 @@ class Desk:
     def input_schema(self, name: str) -> dict[str, Any] | None:
         """Return the schema that the SDK looks routing headers up in."""
         spec = self._specs.get(current_tool(name))
-        return spec and spec.input_schema
+        return None if spec is None else spec.input_schema
 
     async def list_tools(
         self, _: ServerRequestContext[InFlight], __: types.PaginatedRequestParams | None
