@@ -10,10 +10,18 @@ from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from mtquant.clock import format_time, parse_time
 
+TEXT_LIMIT = 64
 SAID_LIMIT = 500
 """The longest free text of a broker that is handed on, in characters."""
 _DECIMAL = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?", re.ASCII)
@@ -41,6 +49,13 @@ def _time(value: object) -> int:
         return parse_time(value)
     msg = "not an RFC 3339 time"
     raise ValueError(msg)
+
+
+def _visible(text: str) -> str:
+    if len(text) > TEXT_LIMIT or not text.isprintable():
+        msg = f"not a line of at most {TEXT_LIMIT} visible characters"
+        raise ValueError(msg)
+    return text
 
 
 def _array(value: object) -> object:
@@ -112,8 +127,12 @@ ClientOrderId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 """FIX ClOrdID (11): made by us, once for each order, and kept at the broker."""
 
 
-Text = Annotated[str, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""A short line without control characters: a symbol or an id."""
+Text = Annotated[
+    str,
+    AfterValidator(_visible),
+    WithJsonSchema({"type": "string", "maxLength": TEXT_LIMIT}),
+]
+"""A short line without control characters, or those that hide or turn text: a symbol or an id."""
 
 
 Said = Annotated[
