@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +20,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+import trustme
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from tests.kernel.fake_broker import FakeBroker, order, report_of
@@ -26,7 +28,8 @@ from tests.kernel.fake_broker import FakeBroker, order, report_of
 from mtquant.contract import Endpoint, Scope
 from mtquant.errors import BrokerError, ConfigError, Outcome, OutcomeUnknown, Refused
 from mtquant.wire import Remote, run_http
-from mtquant.wire.transport import Resilient
+from mtquant.wire.run import REQUEST_LIMIT
+from mtquant.wire.transport import ANSWER_LIMIT, Resilient
 
 pytestmark = pytest.mark.anyio
 
@@ -161,6 +164,74 @@ async def test_no_host_but_the_loopback_is_bound(host: str) -> None:
         await run_http(FakeBroker(), tokens=TOKENS, port=0, host=host)
 
 
+async def test_beyond_the_loopback_it_is_bound_with_tls_or_an_explicit_word() -> None:
+    everywhere = partial(
+        run_http,
+        FakeBroker(),
+        tokens=TOKENS,
+        port=0,
+        host="0.0.0.0",  # noqa: S104 - the point of the test
+        exposed=True,
+    )
+    async with anyio.create_task_group() as group:
+        port = await group.start(everywhere)
+        answer = await post(f"http://127.0.0.1:{port}/mcp", Authorization=f"Bearer {ALL}")
+        assert answer.status_code == 200
+        group.cancel_scope.cancel()
+
+
+async def test_over_tls_under_a_name_of_its_own(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", "trade.example")
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    certificate.private_key_pem.write_to_path(str(key))
+    for each in certificate.cert_chain_pems:
+        each.write_to_path(str(chain), append=True)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    serve_tls = partial(
+        run_http,
+        FakeBroker(),
+        tokens=TOKENS,
+        port=0,
+        tls=(str(chain), str(key)),
+        names=("trade.example",),
+    )
+    async with anyio.create_task_group() as group:
+        port = await group.start(serve_tls)
+        async with httpx2.AsyncClient(verify=trusting) as client:
+            for host, status in (("trade.example", 200), ("evil.example", 421)):
+                answer = await client.post(
+                    f"https://localhost:{port}/mcp",
+                    json=INITIALIZE,
+                    headers={
+                        "Host": host,
+                        "Authorization": f"Bearer {ALL}",
+                        "Accept": "application/json, text/event-stream",
+                    },
+                )
+                assert answer.status_code == status
+        group.cancel_scope.cancel()
+
+
+async def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.pem").write_text("nonsense")
+    bad = str(tmp_path / "bad.pem")
+    for tls in ((bad, bad), (str(tmp_path / "none"), bad)):
+        with pytest.raises(ConfigError, match="pem"):
+            await run_http(FakeBroker(), tokens=TOKENS, port=0, tls=tls)
+
+
+async def test_a_request_that_is_too_large_is_not_read() -> None:
+    async with serving(FakeBroker()) as url, httpx2.AsyncClient() as client:
+        answer = await client.post(
+            url,
+            content=b"x" * (REQUEST_LIMIT + 1),
+            headers={"Authorization": f"Bearer {ALL}", "Content-Type": "application/json"},
+        )
+        assert answer.status_code == 413
+
+
 @pytest.mark.parametrize("tokens", [{}, {"": frozenset(Scope)}, {"short": frozenset(Scope)}])
 async def test_no_server_runs_without_a_proper_token(tokens: Any) -> None:
     with pytest.raises(ConfigError, match="token"):
@@ -266,6 +337,28 @@ async def test_a_failed_request_says_whether_it_was_sent(answer: Any, *, sent: b
     response = await Resilient(Answers(answer)).handle_async_request(request)
     error = json.loads(await response.aread())["error"]
     assert (response.status_code, error["data"]["sent"]) == (503, sent)
+
+
+class Endless(httpx2.AsyncByteStream):
+    sent = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.sent += 1 << 20
+            yield b" " * (1 << 20)
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "gzip"}], ids=["plain", "packed"])
+async def test_an_answer_without_end_is_cut_off(headers: dict[str, str]) -> None:
+    stream = Endless()
+    answer = httpx2.Response(
+        200, headers={"content-type": "application/json"} | headers, stream=stream
+    )
+    request = httpx2.Request("POST", "http://h/mcp")
+    response = await Resilient(Answers(lambda _: answer)).handle_async_request(request)
+    error = json.loads(await response.aread())["error"]
+    assert (response.status_code, error["data"]["sent"]) == (503, True)
+    assert stream.sent <= ANSWER_LIMIT + (2 << 20)
 
 
 async def test_an_answer_of_a_proxy_passes_unchanged() -> None:

@@ -67,6 +67,8 @@ async def run_http(  # noqa: PLR0913 - the switches of a server
     """
     _check_host(host, guarded=tls is not None or exposed)
     _check_tokens(tokens)
+    if tls is not None:
+        _check_certificate(*tls)
     import uvicorn  # noqa: PLC0415 - only servers on HTTP need it
 
     class _Uvicorn(uvicorn.Server):
@@ -87,8 +89,6 @@ async def run_http(  # noqa: PLR0913 - the switches of a server
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    if tls is not None:
-        _check_certificate(config, tls)
     http = _Uvicorn(config)
 
     def stop() -> None:
@@ -168,13 +168,13 @@ def _check_host(host: str, *, guarded: bool) -> None:
     )
 
 
-def _check_certificate(config: Any, tls: tuple[str, str]) -> None:  # noqa: ANN401 - uvicorn's
+def _check_certificate(chain: str, key: str) -> None:
     try:
-        config.load()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
             "tls of the HTTP server",
-            f"{tls[0]!r} and {tls[1]!r} can't be used: {error.strerror or type(error).__name__}",
+            f"{chain!r} and {key!r} can't be used: {error.strerror or type(error).__name__}",
             "Give the PEM files of a certificate chain and of its key",
         ) from None
 
