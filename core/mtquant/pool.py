@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from mtquant.clock import Random
 from mtquant.contract import Broker
 from mtquant.errors import BrokerError, ErrorCode, Outcome, Refused, Retry
-from mtquant.model import Capabilities, Health
+from mtquant.model import Capabilities, Health, Stream
 
 T = TypeVar("T")
 _FAULTS = {ErrorCode.NOT_CONNECTED, ErrorCode.OUTCOME_UNKNOWN, ErrorCode.INTERNAL}
@@ -50,12 +50,16 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """How a connection is watched and brought back; all in seconds."""
+    """How a connection is watched and brought back; all in seconds.
+
+    A stream of the venue that is silent for ``silence_s`` while trading goes on is told of.
+    """
 
     health_interval_s: float = 30.0
     recheck_s: float = 1.0
     backoff_s: float = 0.5
     backoff_limit_s: float = 30.0
+    silence_s: float = 120.0
 
 
 class Session:
@@ -82,6 +86,7 @@ class Session:
         self._wake = anyio.Event()
         self._on_change: Callable[[], None] | None = None
         self._offered: str | None = None
+        self._silent: frozenset[Stream] = frozenset()
 
     @property
     def connected(self) -> bool:
@@ -186,6 +191,22 @@ class Session:
             )
         self._offered = offered
 
+    def _hear_streams(self, health: Health, on_alarm: Callable[[str], None]) -> None:
+        """Raise an alarm when a stream falls silent: it can be dead while the others beat."""
+        stepped = self.capabilities is not None and self.capabilities.clock == "stepped"
+        silent = frozenset(
+            each.stream
+            for each in health.streams
+            if each.age_s is not None and each.age_s > self._watch.silence_s
+        )
+        if stepped or not health.trading_allowed:
+            silent = frozenset()  # time stands still, or the market does
+        for stream in sorted(silent - self._silent):
+            on_alarm(
+                f"{self.name}: the stream of {stream} has been silent for {health.age(stream):.0f} s"
+            )
+        self._silent = silent
+
     async def _until_lost(
         self, broker: Broker, on_change: Callable[[], None], on_alarm: Callable[[str], None]
     ) -> None:
@@ -202,6 +223,7 @@ class Session:
             try:
                 self.health = await broker.get_health()
                 await self._compare_tools(broker, on_alarm)
+                self._hear_streams(self.health, on_alarm)
                 healthy, problem = self.health.connected, self.health.reason
             except BrokerError as error:
                 healthy, problem = False, str(error)

@@ -19,6 +19,8 @@ from mtquant.model import (
     Environment,
     Health,
     PositionMode,
+    Stream,
+    StreamHealth,
 )
 from mtquant.pool import ConnectionState, Session, Watch, first_able
 
@@ -235,6 +237,27 @@ def test_tools_that_change_after_the_first_look_raise_one_alarm() -> None:
             await trio.sleep(100)
             assert len(alarms) == 1
             assert "tools of a have changed" in alarms[0]
+            nursery.cancel_scope.cancel()
+
+    on_virtual_time(test)
+
+
+def test_a_stream_that_dies_while_health_is_well_raises_one_alarm() -> None:
+    async def test() -> None:
+        venue, alarms = Venue(), list[str]()
+        subject = session(venue)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(subject.run, nothing, lambda: None, alarms.append)
+            venue.health = replace(WELL, streams=(StreamHealth(stream=Stream.PRICES, age_s=1),))
+            await trio.sleep(100)
+            assert not alarms
+            venue.health = replace(WELL, streams=(StreamHealth(stream=Stream.PRICES, age_s=500),))
+            await trio.sleep(100)
+            assert subject.state is ConnectionState.HEALTHY
+            assert alarms == ["a: the stream of prices has been silent for 500 s"]
+            venue.health = replace(venue.health, trading_allowed=False)
+            await trio.sleep(100)
+            assert len(alarms) == 1
             nursery.cancel_scope.cancel()
 
     on_virtual_time(test)
