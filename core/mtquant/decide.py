@@ -240,7 +240,7 @@ class Decider:
             return
         del book.working[event.client_order_id]
         target = self.book.targets.get(working.instrument)
-        if event.absent and target is not None:
+        if event.absent and working.opens and target is not None:
             # It never lived, so the wish still stands: the gate looks at it afresh, at the next
             # bar or when the account is back.
             target.spent = False
@@ -283,18 +283,24 @@ class Decider:
         if not book.tradable:
             self._wait(target, f"{symbol}: the position is held at {book.name}, which is down")
             return
+        held = book.holdings.get(symbol)
+        if held is None or held.quantity * quantity <= 0:
+            # Netted away by somebody else's trades: an order of ours would open the other way.
+            self._wait(target, f"{symbol}: trades that aren't ours outweigh ours at {book.name}")
+            return
+        size = min(abs(quantity), abs(held.quantity))
         side = Side.SELL if quantity > 0 else Side.BUY
         decision = self.gate.review_reduction(
-            target.signal, book.name, side, abs(quantity), self._state(book, symbol)
+            target.signal, book.name, side, size, self._state(book, symbol)
         )
         self._record("verdict", decision.payload())
         close = CloseRequest(
             client_order_id=self.ids.new(),
             instrument=symbol,
-            quantity=abs(quantity),
+            quantity=size,
             strategy_id=target.signal.strategy_id,
         )
-        self._work(book, close.client_order_id, symbol, side, abs(quantity), opens=False)
+        self._work(book, close.client_order_id, symbol, side, size, opens=False)
         self._out.append(Close(account=book.name, side=side, close=close))
 
     def _open(self, symbol: str, target: Target) -> None:

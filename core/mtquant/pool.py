@@ -202,9 +202,8 @@ class Session:
         if stepped or not health.trading_allowed:
             silent = frozenset()  # time stands still, or the market does
         for stream in sorted(silent - self._silent):
-            on_alarm(
-                f"{self.name}: the stream of {stream} has been silent for {health.age(stream):.0f} s"
-            )
+            age = health.age(stream)
+            on_alarm(f"{self.name}: the stream of {stream} has been silent for {age:.0f} s")
         self._silent = silent
 
     async def _until_lost(

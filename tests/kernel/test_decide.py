@@ -366,3 +366,37 @@ def test_the_same_events_have_the_same_effects(acts: list[tuple[str, float]]) ->
 
 def _without_numbers(effects: list[Effect]) -> list[str]:
     return [repr(each) for each in effects]
+
+
+def foreign(scene: Scene, account: str, side: Side, quantity: int) -> None:
+    """Let somebody else trade in the account."""
+    number = next(NUMBERS)
+    fill = Fill(
+        execution_id=f"E{number}",
+        order_id=f"X{number}",
+        client_order_id=None,
+        instrument=SYMBOL,
+        side=side,
+        quantity=D(quantity),
+        price=D("1.1"),
+        time=scene.time,
+    )
+    scene.send(Filled(time=scene.time, name=account, fill=fill))
+
+
+def test_a_close_never_names_more_than_the_account_still_holds() -> None:
+    scene = Scene()
+    (bought,) = orders(scene.bar(LONG))
+    scene.fill(bought)
+    foreign(scene, "a", Side.SELL, 400)
+    (closed,) = orders(scene.bar(FLAT))
+    assert isinstance(closed, Close)
+    assert closed.close.quantity == D(600)
+
+
+def test_where_trades_of_others_outweigh_ours_nothing_is_closed() -> None:
+    scene = Scene()
+    (bought,) = orders(scene.bar(LONG))
+    scene.fill(bought)
+    foreign(scene, "a", Side.SELL, 1500)
+    assert orders(scene.bar(FLAT)) == []
