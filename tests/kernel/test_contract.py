@@ -335,6 +335,20 @@ def test_calls_a_second_are_bounded_for_each_caller() -> None:
     gate.admit_call("a")
 
 
+async def test_a_caller_that_is_too_fast_is_told_when_to_come_back() -> None:
+    clock = ManualClock()
+    served = serve(Desk(), limits=Limits(calls_per_second=2), ledger=Ledger(":memory:", clock))
+    async with Client(served) as client:
+        codes = [
+            ((await client.session.call_tool("get_health", {})).structured_content or {}).get(
+                "error", {}
+            )
+            for _ in range(5)
+        ]
+    assert [bool(each) for each in codes] == [False] * 4 + [True]
+    assert (codes[4]["code"], codes[4]["retry_after_s"]) == ("rate_limited", 0.5)
+
+
 async def test_the_limits_stand_before_the_broker() -> None:
     desk = Desk()
     async with Remote(serve(desk, limits=Limits(largest_order=D(10)))) as remote:

@@ -14,6 +14,7 @@ from mtquant.model.terms import (
     Feature,
     OrderType,
     PositionMode,
+    Push,
     Stream,
     TimeInForce,
 )
@@ -63,7 +64,7 @@ class Capabilities:
     ``clock`` is ``stepped`` where the client moves time by advance_clock (a replay), else
     ``real``. ``settling_window_s`` is how long an order may stay invisible at the venue before a
     not-found proves that it isn't there. ``verified_against`` says what the server was tested
-    with, and when. ``contract_version`` and ``tools`` are filled in by ``serve``.
+    with, and when. ``contract_version``, ``tools`` and ``push`` are filled in by ``serve``.
     """
 
     broker: Text
@@ -77,6 +78,7 @@ class Capabilities:
     verified_against: Said = ""
     contract_version: Text = ""
     tools: tuple[Text, ...] = ()
+    push: tuple[Push, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

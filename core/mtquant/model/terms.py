@@ -96,6 +96,14 @@ class Feature(StrEnum):
     PARTIAL_FILLS = "partial_fills"
 
 
+class Push(StrEnum):
+    """How a server brings news: watch_quotes as a stream, long polls, cues to listeners."""
+
+    STREAM = "stream"
+    LONG_POLL = "long_poll"
+    CUES = "cues"
+
+
 class Stream(StrEnum):
     """One of a venue's flows of messages; each can die alone."""
 

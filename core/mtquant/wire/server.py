@@ -7,7 +7,7 @@ tool takes, and every value is valid; the SDK itself lets NaN, 1e400 and unknown
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ from mtquant.contract import CONTRACT_VERSION, Broker, Scope
 from mtquant.contract.renames import current_fields, current_tool
 from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refused
 from mtquant.ledger import Ledger
-from mtquant.model import Capabilities, Environment, ProtectionRequest, QuoteBatch, to_json
+from mtquant.model import Capabilities, Environment, ProtectionRequest, Push, QuoteBatch, to_json
 from mtquant.wire.cues import Cues
 from mtquant.wire.guard import Guard
 from mtquant.wire.library import Library
@@ -206,9 +206,20 @@ class Desk:
         self._gatekeeper.admit_order(request)
         result = await spec.invoke(method, request)
         if isinstance(result, Capabilities):
-            tools = tuple(await self.offered())
-            result = replace(result, tools=tools, contract_version=CONTRACT_VERSION)
+            result = replace(
+                result,
+                contract_version=CONTRACT_VERSION,
+                tools=tuple(await self.offered()),
+                push=tuple(self._push()),
+            )
         return result
+
+    def _push(self) -> Iterator[Push]:
+        if "watch_quotes" in self._specs:
+            yield Push.STREAM
+        if "get_changes" in self._specs:
+            yield Push.LONG_POLL
+            yield Push.CUES
 
     async def query(self, name: str, **arguments: object) -> Mapping[str, Any]:
         """Return what a tool that reads answers to ``arguments``, JSON-ready."""
