@@ -99,6 +99,11 @@ class Ledger:
         self._db.close()
         self._lock.close()
 
+    def __del__(self) -> None:
+        """Close what its holder left open, such as a server's ledger in memory."""
+        if hasattr(self, "_lock"):
+            self.close()
+
     def begin(self, request: Request) -> Row | None:
         """Write ``request`` down as pending and return None: the caller alone may send it now.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -71,3 +72,7 @@ def test_wheels_work_without_the_checkout(tmp_path: Path) -> None:
         run(tmp_path / "clean" / "bin" / "mtquant", "plugins", "--json", cwd=tmp_path)
     )
     assert {each["status"] for each in listed} == {"ok"}
+    # So far with the newest mcp that may be had; now with the lowest that is allowed.
+    (lowest,) = re.findall(r'"mcp>=([\d.]+),<3"', (ROOT / "pyproject.toml").read_text())
+    run(python, "-m", "pip", "install", "-q", f"mcp=={lowest}", cwd=tmp_path)
+    assert run(python, "-c", CALL, tmp_path / "lowest", cwd=tmp_path).strip() == "EURUSD"
