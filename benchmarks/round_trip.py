@@ -32,6 +32,8 @@ from rich.table import Table
 
 from mtquant.contract import Broker, Endpoint, Scope
 from mtquant.model import (
+    Capabilities,
+    Environment,
     OrderReport,
     OrderRequest,
     OrderStatus,
@@ -39,6 +41,7 @@ from mtquant.model import (
     Quote,
     Quotes,
     Side,
+    TimeInForce,
 )
 from mtquant.wire import Remote, run_http, run_stdio, serve
 
@@ -66,6 +69,14 @@ def bare() -> MCPServer:
 
 class Trivial(Broker):
     """Fills every order at once and forgets it."""
+
+    async def get_capabilities(self) -> Capabilities:
+        return Capabilities(
+            broker="trivial",
+            environment=Environment.PAPER,
+            order_types=(OrderType.MARKET,),
+            time_in_force=tuple(TimeInForce),
+        )
 
     async def get_quotes(self, instruments: tuple[str, ...]) -> Quotes:
         bid, ask = Decimal("1.1"), Decimal("1.2")

@@ -263,15 +263,16 @@ class Desk:
         return self._may_trade
 
     async def _admitted(self, name: str) -> Spec:
-        if name in await self.offered():
-            return self._specs[name]
-        if name not in self._specs:
+        spec = self._specs.get(name)
+        if spec is None:
             raise Refused(
                 ErrorCode.UNSUPPORTED,
                 "this server has no such tool; tools/list names those it has",
                 outcome=Outcome.NOT_SENT,
             )
-        scoped = _in_scope(self._specs[name].tool.scope)
+        scoped = _in_scope(spec.tool.scope)
+        if scoped and (not spec.trades or await self._trading_is_on()):
+            return spec
         raise Refused(
             ErrorCode.READ_ONLY,
             "this is a live account, and trading it is not switched on at this server"
