@@ -248,9 +248,11 @@ class Broker:
         since: Text | None = None,
         order_id: Text | None = None,
         instrument: Text | None = None,
+        from_: Time | None = None,
+        to: Time | None = None,
         limit: Limit = 1000,
     ) -> Fills:
-        """List executions, oldest first, after the cursor ``since``."""
+        """List executions after the cursor ``since`` with from <= time < to, oldest first."""
         raise _lacks("list_fills")
 
     @tool("Changes")

@@ -1,13 +1,15 @@
 """The simulated exchange that paper trading, backtests and simulators share."""
 
+from mtquant.exchange.record import Change, Snapshot
 from mtquant.exchange.settings import (
     ORDER_TYPES,
     ExchangeSettings,
+    Faults,
     PaperSettings,
     Terms,
     instrument,
 )
-from mtquant.exchange.simulated import Change, Exchange, Snapshot
+from mtquant.exchange.simulated import Exchange
 from mtquant.exchange.validate import TIMES_IN_FORCE
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "Change",
     "Exchange",
     "ExchangeSettings",
+    "Faults",
     "PaperSettings",
     "Snapshot",
     "Terms",

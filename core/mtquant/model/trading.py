@@ -160,6 +160,8 @@ class OrderReport:
     trailing_stop: Positive | None = None
     expire_time: Time | None = None
     reduce_only: bool = False
+    position_effect: PositionEffect = PositionEffect.AUTO
+    max_slippage: Positive | None = None
     position_id: Text | None = None
     broker_quantity: Text | None = None
     fees: Number = Decimal(0)
@@ -177,7 +179,7 @@ class Position:
 
     ``position_id`` is the ticket in hedging mode, one for each instrument in netting mode.
     ``unrealized_profit`` and ``swap`` (what was paid or earned overnight) are in the account's
-    currency; ``trailing_stop`` is a distance, and ``stop_loss`` where it stands now.
+    currency; ``trailing_stop`` is a distance; where it stands now is its order's ``stop_price``.
     """
 
     position_id: Text
@@ -197,7 +199,8 @@ class Position:
 class Account:
     """An account's money, in ``currency`` (ISO 4217): equity = balance + unrealized profit.
 
-    ``fifo`` is true where positions must be closed in the order they were opened.
+    ``fifo`` is true where positions must be closed in the order they were opened, and
+    ``margin_call`` once the equity has fallen to where the broker warns and takes no new risk.
     """
 
     account_id: Text
@@ -210,3 +213,4 @@ class Account:
     margin_available: Number
     time: Time
     fifo: bool = False
+    margin_call: bool = False

@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS changes (
     seq INTEGER PRIMARY KEY, order_id TEXT NOT NULL, fill TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS fills_by_order ON changes (order_id) WHERE fill IS NOT NULL;
-CREATE TABLE IF NOT EXISTS positions (instrument TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS positions (position_id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
 """
 
 
@@ -100,15 +100,16 @@ class Store:
                 yield
             finally:
                 changes = exchange.take_changes()
-            if changes:
+            if changes or exchange.touched:
                 self._write(exchange, changes, now())
             else:  # before another process may act on the old time
                 self.keep_time(now())
-            self._db.execute("COMMIT" if changes else "ROLLBACK")
+            self._db.execute("COMMIT" if changes or exchange.touched else "ROLLBACK")
+            exchange.touched = False
         except BaseException as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            if changes or not isinstance(error, Refused):
+            if changes or exchange.touched or not isinstance(error, Refused):
                 self._version = -1  # the exchange did what the file doesn't hold: read it afresh
             raise
 
@@ -135,6 +136,7 @@ class Store:
                 numbered=int(numbered or 0),
                 orders=[ORDER.validate_json(body) for (body,) in orders],
                 positions=[POSITION.validate_json(body) for (body,) in positions],
+                time=int(self.get("time") or 0),
             )
         )
         self._version = version
@@ -160,7 +162,7 @@ class Store:
         self._db.execute("DELETE FROM positions")
         for position in exchange.positions():
             body = to_json(POSITION.dump_python(position, mode="json"))
-            self._db.execute("INSERT INTO positions VALUES (?, ?)", (position.instrument, body))
+            self._db.execute("INSERT INTO positions VALUES (?, ?)", (position.position_id, body))
         figures = {"balance": exchange.balance, "numbered": exchange.numbered, "time": time}
         for key, value in figures.items():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
