@@ -1,0 +1,289 @@
+"""What a case works with: one connection to the broker under test, and the means to trade it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from decimal import ROUND_FLOOR, Decimal
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from mtquant.clock import SECOND, Clock, Ids
+from mtquant.errors import BrokerError, ErrorCode, Outcome, Refused
+from mtquant.model import (
+    Capabilities,
+    CloseRequest,
+    Environment,
+    Instrument,
+    MassCancel,
+    OrderReport,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Position,
+    PositionMode,
+    Quote,
+    Side,
+    TimeInForce,
+)
+from mtquant.testing.case import Failed, Skipped
+from mtquant.wire import Remote
+from mtquant.wire.raw import Answer, call
+
+FAR = Decimal("0.2")
+"""How far from the market a resting order stands, as a share of the price."""
+NEAR = Decimal("0.02")
+_STEPS_S = (1, 60, 3600, 86_400)
+_ENDED = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The broker under test: ``connect`` opens a connection, anew after each restart."""
+
+    name: str
+    connect: Callable[[], AbstractAsyncContextManager[Remote]]
+
+
+class Bench:
+    """One run's connection; cases share it, and each begins with a flat account."""
+
+    def __init__(self, target: Target, clock: Clock, ids: Ids) -> None:
+        self._target = target
+        self.clock = clock
+        self._ids = ids
+        self._group: TaskGroup
+        self._leave: anyio.Event
+        self._left: anyio.Event
+        self.remote: Remote
+        self.capabilities: Capabilities
+        self.instruments: tuple[Instrument, ...] = ()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Bench]:
+        """Connect, learn what there is, and leave the account flat at the end."""
+        async with anyio.create_task_group() as self._group:
+            await self._connect()
+            try:
+                await self._learn()
+                yield self
+                await self.clean()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._disconnect()
+
+    async def _connect(self) -> None:
+        self._leave, self._left = anyio.Event(), anyio.Event()
+        failure: BrokerError | None = await self._group.start(self._keep)
+        if failure is not None:
+            raise failure
+
+    async def _keep(self, *, task_status: TaskStatus[BrokerError | None]) -> None:
+        """Hold the connection in a task of its own: a case leaves it in the middle."""
+        try:
+            async with self._target.connect() as self.remote:
+                task_status.started(None)
+                await self._leave.wait()
+        except BrokerError as error:
+            task_status.started(error)
+        finally:
+            self._left.set()
+
+    async def _disconnect(self) -> None:
+        self._leave.set()
+        await self._left.wait()
+
+    async def restart(self) -> None:
+        """Leave the connection, which ends a server that is ours, and open it anew."""
+        await self._disconnect()
+        await self._connect()
+
+    async def _learn(self) -> None:
+        self.capabilities = await self.remote.get_capabilities()
+        if self.capabilities.environment is Environment.LIVE:
+            raise Refused(
+                ErrorCode.READ_ONLY,
+                "this account is live: the kit trades paper and practice accounts only",
+                outcome=Outcome.NOT_SENT,
+            )
+        if "search_instruments" not in self.capabilities.tools:
+            return
+        found = await self.remote.search_instruments("", limit=1000)
+        self.instruments = tuple(each for each in found.instruments if each.tradable)
+        if self.trades and self.stepped:
+            await self._until_priced()
+
+    async def _until_priced(self) -> None:
+        for seconds in (0, *_STEPS_S, *_STEPS_S):
+            if seconds:
+                await self.step(seconds)
+            names = tuple(each.instrument for each in self.instruments[:50])
+            if len((await self.remote.get_quotes(names)).quotes) == len(names):
+                return
+
+    # --- what there is -----------------------------------------------------------------------
+
+    @property
+    def trades(self) -> bool:
+        """True where the broker takes orders."""
+        return "place_order" in self.capabilities.tools
+
+    @property
+    def stepped(self) -> bool:
+        """True where the venue's clock is moved by its client."""
+        return self.capabilities.clock == "stepped"
+
+    @property
+    def netting(self) -> bool:
+        """True where there is one position an instrument."""
+        return self.capabilities.position_mode is PositionMode.NETTING
+
+    @property
+    def instrument(self) -> Instrument:
+        """The instrument that cases trade: the cheapest, by margin of its smallest order."""
+        if not self.instruments:
+            raise Skipped("no tradable instrument is listed")
+        return min(self.instruments, key=lambda each: each.quantity_min * each.margin_rate)
+
+    async def quote(self) -> Quote:
+        """Return the instrument's newest quote."""
+        found = (await self.remote.get_quotes((self.instrument.instrument,))).quotes
+        if not found:
+            raise Failed("a quote of a tradable instrument", "none")
+        return found[0]
+
+    async def step(self, seconds: float) -> None:
+        """Move a stepped venue's clock; do nothing where time passes by itself."""
+        if self.stepped:
+            now = (await self.remote.get_health()).time
+            await self.remote.advance_clock(now + round(seconds * SECOND))
+
+    # --- orders ------------------------------------------------------------------------------
+
+    def new_id(self) -> str:
+        """Return a client order id that was never used."""
+        return self._ids.new()
+
+    def order(self, **changes: Any) -> OrderRequest:  # noqa: ANN401 - the fields of an order
+        """Return a market order for the smallest quantity, with ``changes``."""
+        market = OrderType.MARKET
+        tif = TimeInForce.GTC
+        offered = self.capabilities.time_in_force
+        base = OrderRequest(
+            client_order_id=self.new_id(),
+            instrument=self.instrument.instrument,
+            side=Side.BUY,
+            order_type=market,
+            quantity=self.instrument.quantity_min,
+            time_in_force=tif if tif in offered or not offered else offered[0],
+        )
+        return replace(base, **changes)
+
+    def on_grid(self, price: Decimal) -> Decimal:
+        """Return the price of the instrument's grid at or below ``price``."""
+        step = self.instrument.price_step
+        return (price / step).to_integral_value(ROUND_FLOOR) * step
+
+    async def price(self, side: Side, away: Decimal) -> Decimal:
+        """Return a price on the grid, ``away`` as a share of it below a buy's, above a sell's."""
+        quote = await self.quote()
+        market = quote.bid if side is Side.BUY else quote.ask
+        return self.on_grid(market * (1 - side.sign * away))
+
+    async def resting(self, **changes: Any) -> OrderRequest:  # noqa: ANN401 - as order
+        """Return a limit order far from the market."""
+        side = changes.get("side", Side.BUY)
+        limit = await self.price(side, FAR)
+        return self.order(**({"order_type": OrderType.LIMIT, "limit_price": limit} | changes))
+
+    async def bought(self, **changes: Any) -> OrderReport:  # noqa: ANN401 - as order
+        """Place a market order and return its report once it has filled."""
+        return await self.filled(await self.remote.place_order(self.order(**changes)))
+
+    async def filled(self, report: OrderReport) -> OrderReport:
+        """Wait until an order has ended, and return its report; raises Failed unless filled."""
+        for _ in range(10):
+            if report.status in _ENDED:
+                break
+            await self.remote.get_changes(wait_s=0.2)
+            report = await self.remote.get_order(order_id=report.order_id)
+        if report.status is not OrderStatus.FILLED:
+            raise Failed("a filled order", f"{report.status} ({report.reason_text})")
+        return report
+
+    async def positions(self) -> tuple[Position, ...]:
+        """Return the open positions of the instrument that cases trade."""
+        return (await self.remote.get_positions(self.instrument.instrument)).positions
+
+    async def working(self) -> dict[str, OrderReport]:
+        """Return the working orders by id."""
+        found: dict[str, OrderReport] = {}
+        cursor: str | None = None
+        while True:
+            page = await self.remote.list_orders(cursor=cursor)
+            found.update((each.order_id, each) for each in page.orders)
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
+
+    async def close(self, position: Position, quantity: Decimal | None = None) -> OrderReport:
+        """Close a position, or part of it."""
+        named = (
+            {"instrument": position.instrument}
+            if self.netting
+            else {"position_id": position.position_id}
+        )
+        request = CloseRequest(client_order_id=self.new_id(), quantity=quantity, **named)
+        return await self.filled(await self.remote.close_position(request))
+
+    async def clean(self) -> None:
+        """Cancel every order and close every position."""
+        if not self.trades or self.remote.closed:
+            return
+        if "cancel_orders" in self.capabilities.tools:
+            await self.remote.cancel_orders(MassCancel.ALL)
+        else:
+            for order_id in await self.working():
+                await self.remote.cancel_order(order_id=order_id)
+        for each in (await self.remote.get_positions()).positions:
+            await self.close(each)
+
+    # --- what is expected --------------------------------------------------------------------
+
+    async def raw(self, tool: str, arguments: Mapping[str, Any]) -> Answer:
+        """Call a tool past the client's own checks."""
+        return await call(self.remote, tool, arguments)
+
+    async def refused(
+        self,
+        act: Awaitable[object],
+        *codes: ErrorCode,
+        field: str | None = None,
+        remedy: str = "",
+    ) -> BrokerError:
+        """Expect ``act`` to be refused with one of ``codes``; return the refusal."""
+        wanted = " or ".join(codes) or "any code"
+        try:
+            result = await act
+        except Refused as refusal:
+            if codes and refusal.code not in codes:
+                raise Failed(
+                    f"a refusal ({wanted})", f"{refusal.code}: {refusal}", remedy
+                ) from None
+            if field is not None and refusal.field != field:
+                raise Failed(
+                    f"the refusal to name the field {field}", repr(refusal.field), remedy
+                ) from None
+            return refusal
+        except BrokerError as error:
+            raise Failed(f"a refusal ({wanted})", f"{error.outcome}: {error}", remedy) from None
+        raise Failed(f"a refusal ({wanted})", f"success: {result}"[:300], remedy)
+
+
+def expect(condition: object, expected: object, got: object, remedy: str = "") -> None:
+    """Raise Failed unless ``condition`` holds."""
+    if not condition:
+        raise Failed(expected, got, remedy)

@@ -1,0 +1,187 @@
+"""IDM: one client order id acts at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from decimal import Decimal
+
+import anyio
+
+from mtquant.errors import BrokerError, ErrorCode
+from mtquant.model import CloseRequest, ModifyRequest, OrderReport, OrderStatus
+from mtquant.testing.bench import FAR, NEAR, Bench, expect
+from mtquant.testing.case import case
+
+COPIES = 10
+
+
+async def _fills_of(bench: Bench, report: OrderReport) -> Decimal:
+    fills = (await bench.remote.list_fills(order_id=report.order_id)).fills
+    return sum((each.quantity for each in fills), Decimal(0))
+
+
+@case("IDM-001", "The same order under the same id fills once", "type:market")
+async def once(bench: Bench) -> None:
+    order = bench.order()
+    first = await bench.filled(await bench.remote.place_order(order))
+    second = await bench.remote.place_order(order)
+    expect(second.order_id == first.order_id, first.order_id, second.order_id)
+    expect(second.replayed, "a replayed report", "one that isn't")
+    held = sum((each.quantity for each in await bench.positions()), Decimal(0))
+    expect(held == order.quantity, f"a position of {order.quantity}", held)
+
+
+@case("IDM-002", "Another order under the same id is refused", "type:market")
+async def mismatch(bench: Bench) -> None:
+    order = bench.order()
+    await bench.filled(await bench.remote.place_order(order))
+    other = replace(order, quantity=order.quantity + bench.instrument.quantity_step)
+    await bench.refused(bench.remote.place_order(other), ErrorCode.DUPLICATE_MISMATCH)
+
+
+@case("IDM-003", "Ten copies of one order at once are one order", "type:market")
+async def race(bench: Bench) -> None:
+    order = bench.order()
+    reports: list[OrderReport] = []
+
+    async def place() -> None:
+        try:
+            reports.append(await bench.remote.place_order(order))
+        except BrokerError as error:
+            codes = {ErrorCode.OUTCOME_UNKNOWN, ErrorCode.CONFLICT}
+            expect(error.code in codes, "the order, or that it isn't known yet", error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(COPIES):
+            group.start_soon(place)
+    expect(len({each.order_id for each in reports}) == 1, "one order", len(reports))
+    await bench.filled(reports[0])
+    held = sum((each.quantity for each in await bench.positions()), Decimal(0))
+    expect(held == order.quantity, f"a position of {order.quantity}", held)
+
+
+@case("IDM-004", "The same number written otherwise is the same order", "type:market")
+async def same_number(bench: Bench) -> None:
+    order = bench.order()
+    await bench.filled(await bench.remote.place_order(order))
+    again = await bench.remote.place_order(
+        replace(order, quantity=order.quantity.quantize(Decimal("0.000")))
+    )
+    expect(again.replayed, "a replayed report", "a new order")
+
+
+@case("IDM-005", "A close under the same id closes once", "type:market")
+async def closes_once(bench: Bench) -> None:
+    await bench.bought(quantity=bench.instrument.quantity_min * 2)
+    (position,) = await bench.positions()
+    named = (
+        {"instrument": position.instrument}
+        if bench.netting
+        else {"position_id": position.position_id}
+    )
+    partial = "partial_close" in bench.capabilities.features
+    close = CloseRequest(
+        client_order_id=bench.new_id(),
+        quantity=bench.instrument.quantity_min if partial else None,
+        **named,
+    )
+    first = await bench.filled(await bench.remote.close_position(close))
+    second = await bench.remote.close_position(close)
+    expect(second.order_id == first.order_id, first.order_id, second.order_id)
+    left = sum((each.quantity for each in await bench.positions()), Decimal(0))
+    expect(left == position.quantity - first.quantity, "closed once", f"{left} left")
+
+
+@case("IDM-006", "A change under the same id acts once", "tool:modify_order", "type:limit")
+async def changes_once(bench: Bench) -> None:
+    report = await bench.remote.place_order(await bench.resting())
+    price = await bench.price(report.side, FAR + NEAR)
+    change = ModifyRequest(
+        client_order_id=bench.new_id(), order_id=report.order_id, limit_price=price
+    )
+    await bench.remote.modify_order(change)
+    back = ModifyRequest(
+        client_order_id=bench.new_id(), order_id=report.order_id, limit_price=report.limit_price
+    )
+    await bench.remote.modify_order(back)
+    await bench.remote.modify_order(change)
+    now = await bench.remote.get_order(order_id=report.order_id)
+    expect(
+        now.limit_price == report.limit_price,
+        f"the price {report.limit_price} of the newer change",
+        now.limit_price,
+        "A late copy of an old change must not undo a newer one.",
+    )
+
+
+@case("IDM-007", "An id that was cancelled before it was seen can never act", "type:market")
+async def fenced(bench: Bench) -> None:
+    order = bench.order()
+    cancelled = await bench.refused(
+        bench.remote.cancel_order(client_order_id=order.client_order_id), ErrorCode.NOT_FOUND
+    )
+    expect(cancelled.fenced, "the promise that it is void (fenced)", cancelled.payload())
+    await bench.refused(
+        bench.remote.place_order(order),
+        remedy="Keep a tombstone: a late copy of a lost order must not act.",
+    )
+    expect(not await bench.positions(), "no position", "one")
+
+
+@case("IDM-008", "A refused order stays refused under its id", "type:market")
+async def stays_refused(bench: Bench) -> None:
+    order = bench.order(quantity=bench.instrument.quantity_min / 2)
+    first = await bench.refused(bench.remote.place_order(order))
+    second = await bench.refused(bench.remote.place_order(order))
+    expect(first.code is second.code, first.code, second.code)
+    expect(not await bench.positions(), "no position", "one")
+
+
+@case("IDM-009", "An id of 32 characters of every kind is kept whole", "type:market")
+async def whole_id(bench: Bench) -> None:
+    name = f"A.b_c-{bench.new_id()}"[:32].ljust(32, "z")
+    await bench.filled(await bench.remote.place_order(bench.order(client_order_id=name)))
+    found = await bench.remote.get_order(client_order_id=name)
+    expect(
+        found.client_order_id == name,
+        name,
+        found.client_order_id,
+        "Where the venue's own field is shorter, map the id; a cut id finds nothing.",
+    )
+
+
+@case("IDM-010", "Ids that differ in case are two orders", "type:limit")
+async def case_matters(bench: Bench) -> None:
+    name = bench.new_id()
+    upper = await bench.resting(client_order_id=f"{name[:30]}X")
+    lower = replace(upper, client_order_id=f"{name[:30]}x")
+    one, two = await bench.remote.place_order(upper), await bench.remote.place_order(lower)
+    expect(one.order_id != two.order_id, "two orders", "one")
+
+
+@case("IDM-011", "Copies of a cancel and of its order leave nothing behind", "type:limit")
+async def order_against_cancel(bench: Bench) -> None:
+    order = await bench.resting()
+
+    async def quietly(act: Callable[[], Awaitable[OrderReport]]) -> None:
+        try:
+            await act()
+        except BrokerError:
+            return  # either may come first
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(quietly, lambda: bench.remote.place_order(order))
+        group.start_soon(
+            quietly, lambda: bench.remote.cancel_order(client_order_id=order.client_order_id)
+        )
+    await quietly(lambda: bench.remote.cancel_order(client_order_id=order.client_order_id))
+    left = [each.client_order_id for each in (await bench.working()).values()]
+    expect(order.client_order_id not in left, "no working order", left)
+    await quietly(lambda: bench.remote.place_order(order))
+    ended = [
+        each.status is OrderStatus.CANCELED
+        for each in (await bench.working()).values()
+        if each.client_order_id == order.client_order_id
+    ]
+    expect(not ended, "nothing that a late copy brought back", ended)

@@ -1,0 +1,336 @@
+"""ORD: orders from their placing to their end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from mtquant.errors import ErrorCode
+from mtquant.model import (
+    MassCancel,
+    ModifyRequest,
+    OrderReport,
+    OrderStatus,
+    OrderType,
+    QuantityUnit,
+    Side,
+    TimeInForce,
+)
+from mtquant.testing.bench import FAR, NEAR, Bench, expect
+from mtquant.testing.case import case
+
+LIVE = {OrderStatus.NEW, OrderStatus.PENDING_NEW, OrderStatus.PARTIALLY_FILLED}
+
+
+def adds_up(report: OrderReport) -> None:
+    """Expect a report to be one that can be true."""
+    if report.status in LIVE:
+        whole = report.filled_quantity + report.remaining_quantity
+        expect(report.quantity == whole, f"filled + remaining = {report.quantity}", whole)
+    if report.filled_quantity:
+        average = report.average_price
+        expect(average is not None and average > 0, "an average price of what has filled", average)
+        total = sum((each.quantity for each in report.fills), Decimal(0))
+        if report.fills:
+            expect(total == report.filled_quantity, report.filled_quantity, f"fills of {total}")
+
+
+@case("ORD-001", "A market order to buy fills, and its report adds up", "type:market")
+async def buys(bench: Bench) -> None:
+    order = bench.order()
+    report = await bench.filled(await bench.remote.place_order(order))
+    adds_up(report)
+    expect(report.filled_quantity == order.quantity, order.quantity, report.filled_quantity)
+    expect(report.side is Side.BUY, "side buy", report.side)
+
+
+@case("ORD-002", "A market order to sell fills, and its report adds up", "type:market")
+async def sells(bench: Bench) -> None:
+    report = await bench.bought(side=Side.SELL)
+    adds_up(report)
+    expect(report.side is Side.SELL, "side sell", report.side)
+
+
+@case("ORD-003", "A filled order opens a position of its side and size", "type:market")
+async def opens(bench: Bench) -> None:
+    report = await bench.bought()
+    (held,) = await bench.positions() or (None,)
+    expect(held is not None, "one position", "none")
+    if held is not None:
+        expect((held.side, held.quantity) == (Side.BUY, report.quantity), report.quantity, held)
+
+
+@case("ORD-004", "An order is found by its client order id and by its order id", "type:market")
+async def found(bench: Bench) -> None:
+    order = bench.order()
+    report = await bench.filled(await bench.remote.place_order(order))
+    for found in (
+        await bench.remote.get_order(client_order_id=order.client_order_id),
+        await bench.remote.get_order(order_id=report.order_id),
+    ):
+        expect(found.order_id == report.order_id, report.order_id, found.order_id)
+        expect(
+            found.client_order_id == order.client_order_id,
+            order.client_order_id,
+            found.client_order_id,
+            "Carry the id at the broker: it is how an order in doubt is found.",
+        )
+
+
+@case("ORD-005", "A limit order away from the market rests whole", "type:limit")
+async def rests(bench: Bench) -> None:
+    order = await bench.resting()
+    report = await bench.remote.place_order(order)
+    expect(report.status in LIVE, "a live order", report.status)
+    adds_up(report)
+    expect(report.limit_price == order.limit_price, order.limit_price, report.limit_price)
+    expect(report.order_id in await bench.working(), "the order among the working", "not there")
+
+
+@case("ORD-006", "A cancelled order is cancelled, not only asked to be", "type:limit")
+async def cancels(bench: Bench) -> None:
+    report = await bench.remote.place_order(await bench.resting())
+    cancelled = await bench.remote.cancel_order(order_id=report.order_id)
+    expect(cancelled.status is OrderStatus.CANCELED, "canceled", cancelled.status)
+    again = await bench.remote.get_order(order_id=report.order_id)
+    expect(
+        again.status is OrderStatus.CANCELED,
+        "canceled, looked up",
+        again.status,
+        "Report a cancel as done when the venue confirms it, not when it is sent.",
+    )
+    expect(report.order_id not in await bench.working(), "no working order", "it still works")
+
+
+@case("ORD-007", "An order is cancelled by its client order id", "type:limit")
+async def cancels_by_id(bench: Bench) -> None:
+    order = await bench.resting()
+    await bench.remote.place_order(order)
+    cancelled = await bench.remote.cancel_order(client_order_id=order.client_order_id)
+    expect(cancelled.status is OrderStatus.CANCELED, "canceled", cancelled.status)
+
+
+@case("ORD-008", "Cancelling twice is cancelling once", "type:limit")
+async def cancels_twice(bench: Bench) -> None:
+    report = await bench.remote.place_order(await bench.resting())
+    first = await bench.remote.cancel_order(order_id=report.order_id)
+    second = await bench.remote.cancel_order(order_id=report.order_id)
+    expect(first.status is second.status, first.status, second.status)
+
+
+@case("ORD-009", "Cancelling a filled order undoes nothing", "type:market")
+async def cancels_filled(bench: Bench) -> None:
+    report = await bench.bought()
+    again = await bench.remote.cancel_order(order_id=report.order_id)
+    expect(again.status is OrderStatus.FILLED, "filled", again.status)
+    expect(await bench.positions(), "the position", "none")
+
+
+@case("ORD-010", "A stop order rests beyond the market", "type:stop")
+async def stops(bench: Bench) -> None:
+    price = await bench.price(Side.BUY, -FAR)
+    report = await bench.remote.place_order(
+        bench.order(order_type=OrderType.STOP, stop_price=price)
+    )
+    expect(report.status in LIVE, "a live order", report.status)
+    expect(report.order_type is OrderType.STOP, "type stop", report.order_type)
+    expect(report.stop_price == price, price, report.stop_price)
+
+
+@case("ORD-011", "A stop-limit order rests with both of its prices", "type:stop_limit")
+async def stop_limits(bench: Bench) -> None:
+    stop = await bench.price(Side.BUY, -FAR)
+    order = bench.order(order_type=OrderType.STOP_LIMIT, stop_price=stop, limit_price=stop)
+    report = await bench.remote.place_order(order)
+    expect(report.status in LIVE, "a live order", report.status)
+    got = (report.stop_price, report.limit_price)
+    expect(got == (stop, stop), (stop, stop), got)
+
+
+@case("ORD-012", "A market-if-touched order rests before the market", "type:market_if_touched")
+async def touched(bench: Bench) -> None:
+    price = await bench.price(Side.BUY, FAR)
+    report = await bench.remote.place_order(
+        bench.order(order_type=OrderType.MARKET_IF_TOUCHED, stop_price=price)
+    )
+    expect(report.status in LIVE, "a live order", report.status)
+    expect(report.order_type is OrderType.MARKET_IF_TOUCHED, "its own type", report.order_type)
+
+
+@case("ORD-013", "A trailing stop rests at its distance from the market", "type:trailing_stop")
+async def trails(bench: Bench) -> None:
+    quote = await bench.quote()
+    distance = bench.on_grid(quote.ask * FAR)
+    report = await bench.remote.place_order(
+        bench.order(order_type=OrderType.TRAILING_STOP, trailing_stop=distance)
+    )
+    expect(report.status in LIVE, "a live order", report.status)
+    expect(report.trailing_stop == distance, distance, report.trailing_stop)
+    stands = report.stop_price
+    expect(stands is not None and stands > quote.ask, "a level above the ask", stands)
+
+
+@case("ORD-014", "A limit order beyond the market fills at its limit or better", "type:limit")
+async def marketable(bench: Bench) -> None:
+    limit = await bench.price(Side.BUY, -NEAR)
+    order = bench.order(order_type=OrderType.LIMIT, limit_price=limit)
+    report = await bench.filled(await bench.remote.place_order(order))
+    expect(
+        report.average_price is not None and report.average_price <= limit,
+        f"at most {limit}",
+        report.average_price,
+    )
+    expect(
+        report.order_type is OrderType.LIMIT,
+        "type limit",
+        report.order_type,
+        "The type is what was asked for; it isn't guessed from the price.",
+    )
+
+
+@case("ORD-015", "A limit's price is changed, and nothing else", "tool:modify_order", "type:limit")
+async def modifies_price(bench: Bench) -> None:
+    report = await bench.remote.place_order(
+        await bench.resting(quantity=bench.instrument.quantity_min + bench.instrument.quantity_step)
+    )
+    price = await bench.price(Side.BUY, FAR + NEAR)
+    change = ModifyRequest(
+        client_order_id=bench.new_id(), order_id=report.order_id, limit_price=price
+    )
+    changed = await bench.remote.modify_order(change)
+    expect(changed.limit_price == price, price, changed.limit_price)
+    expect(
+        changed.quantity == report.quantity,
+        f"the quantity {report.quantity}, which was not to change",
+        changed.quantity,
+        "What a change leaves out stays as it is; it has no default.",
+    )
+    expect(changed.time_in_force is report.time_in_force, report.time_in_force, changed)
+
+
+@case("ORD-016", "An order's quantity is changed", "tool:modify_order", "type:limit")
+async def modifies_quantity(bench: Bench) -> None:
+    report = await bench.remote.place_order(await bench.resting())
+    more = bench.instrument.quantity_min + bench.instrument.quantity_step
+    change = ModifyRequest(client_order_id=bench.new_id(), order_id=report.order_id, quantity=more)
+    changed = await bench.remote.modify_order(change)
+    expect(changed.quantity == more, more, changed.quantity)
+    expect(changed.limit_price == report.limit_price, report.limit_price, changed.limit_price)
+    adds_up(changed)
+
+
+@case("ORD-017", "An order that has ended is not changed", "tool:modify_order", "type:market")
+async def modifies_ended(bench: Bench) -> None:
+    report = await bench.bought()
+    change = ModifyRequest(
+        client_order_id=bench.new_id(), order_id=report.order_id, quantity=report.quantity * 2
+    )
+    await bench.refused(bench.remote.modify_order(change), ErrorCode.CONFLICT, ErrorCode.NOT_FOUND)
+
+
+@case("ORD-018", "A preview places nothing", "tool:preview_order", "type:market")
+async def previews(bench: Bench) -> None:
+    order = bench.order()
+    preview = await bench.remote.preview_order(order)
+    expect(preview.quantity == order.quantity, order.quantity, preview.quantity)
+    await bench.refused(
+        bench.remote.get_order(client_order_id=order.client_order_id), ErrorCode.NOT_FOUND
+    )
+    expect(not await bench.positions(), "no position", "one")
+
+
+@case("ORD-019", "A preview refuses what placing would refuse", "tool:preview_order")
+async def preview_refuses(bench: Bench) -> None:
+    order = bench.order(quantity=bench.instrument.quantity_min / 2)
+    one = await bench.refused(bench.remote.preview_order(order))
+    other = await bench.refused(bench.remote.place_order(order))
+    expect((one.code, one.field) == (other.code, other.field), other.code, one.code)
+
+
+@case("ORD-020", "A mass cancel ends every working order", "tool:cancel_orders", "type:limit")
+async def cancels_all(bench: Bench) -> None:
+    orders = [await bench.remote.place_order(await bench.resting()) for _ in range(3)]
+    done = await bench.remote.cancel_orders(MassCancel.ALL)
+    ended = {each.order_id for each in done.orders}
+    expect(ended >= {each.order_id for each in orders}, "all three", ended)
+    expect(not await bench.working(), "no working order", "some")
+
+
+@case("ORD-021", "A mass cancel of one instrument leaves the others", "tool:cancel_orders")
+async def cancels_some(bench: Bench) -> None:
+    name = bench.instrument.instrument
+    kept = None
+    other = next((each for each in bench.instruments if each.instrument != name), None)
+    mine = await bench.remote.place_order(await bench.resting())
+    if other is not None:
+        bid = (await bench.remote.get_quotes((other.instrument,))).quotes[0].bid
+        limit = bid * (1 - FAR) // other.price_step * other.price_step
+        kept = await bench.remote.place_order(
+            await bench.resting(
+                instrument=other.instrument, quantity=other.quantity_min, limit_price=limit
+            )
+        )
+    await bench.remote.cancel_orders(MassCancel.INSTRUMENT, name)
+    left = set(await bench.working())
+    expect(mine.order_id not in left, "the order of the instrument cancelled", left)
+    expect(kept is None or kept.order_id in left, "the other one left", left)
+
+
+@case("ORD-022", "An order in lots is one in base units, never rounded", "type:limit")
+async def lots(bench: Bench) -> None:
+    each = bench.instrument
+    order = await bench.resting(
+        quantity=each.quantity_min / each.contract_size, quantity_unit=QuantityUnit.LOTS
+    )
+    if order.quantity * each.contract_size != each.quantity_min:
+        return  # the smallest order is no finite number of lots
+    report = await bench.remote.place_order(order)
+    expect(report.quantity == each.quantity_min, each.quantity_min, report.quantity)
+
+
+@case("ORD-023", "A report repeats what was asked for", "type:limit")
+async def repeats(bench: Bench) -> None:
+    order = await bench.resting(side=Side.SELL)
+    report = await bench.remote.place_order(order)
+    for name in ("instrument", "side", "order_type", "quantity", "limit_price", "time_in_force"):
+        asked, got = getattr(order, name), getattr(report, name)
+        expect(asked == got, f"{name} {asked}", got)
+
+
+@case("ORD-024", "Orders by pages of one are those of one page", "type:limit")
+async def pages(bench: Bench) -> None:
+    for _ in range(3):
+        await bench.remote.place_order(await bench.resting())
+    whole = list(await bench.working())
+    found: list[str] = []
+    cursor: str | None = None
+    for _ in range(len(whole) + 1):
+        page = await bench.remote.list_orders(limit=1, cursor=cursor)
+        found += [each.order_id for each in page.orders]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    expect(found == whole, whole, found)
+
+
+@case("ORD-025", "A limit fills when the market comes to it", "type:limit", "clock:stepped")
+async def fills_later(bench: Bench) -> None:
+    quote = await bench.quote()
+    order = bench.order(
+        order_type=OrderType.LIMIT,
+        limit_price=quote.bid,
+        time_in_force=TimeInForce.GTC,
+        side=Side.BUY,
+    )
+    report = await bench.remote.place_order(order)
+    for _ in range(50):
+        if report.status is OrderStatus.FILLED:
+            expect(
+                report.average_price is not None and report.average_price <= quote.bid,
+                f"at most {quote.bid}",
+                report.average_price,
+            )
+            return
+        await bench.step(60)
+        report = await bench.remote.get_order(order_id=report.order_id)
+    expect(replace(report).status in LIVE, "a live or filled order", report.status)

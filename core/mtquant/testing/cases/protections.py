@@ -1,0 +1,163 @@
+"""PRT: what protects a position."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from mtquant.errors import ErrorCode
+from mtquant.model import Position, ProtectionRequest
+from mtquant.testing.bench import FAR, NEAR, Bench, expect
+from mtquant.testing.case import case
+
+_SET = ("tool:set_protection", "type:market")
+
+
+async def protected(bench: Bench) -> tuple[Position, Decimal, Decimal]:
+    """Return a bought position with its stop-loss and its take-profit."""
+    quote = await bench.quote()
+    stop, target = bench.on_grid(quote.bid * (1 - FAR)), bench.on_grid(quote.ask * (1 + FAR))
+    await bench.bought(stop_loss=stop, take_profit=target)
+    (position,) = await bench.positions()
+    return position, stop, target
+
+
+@case(
+    "PRT-001",
+    "A stop-loss and a take-profit come with the order and stand at the position",
+    "type:market",
+    "feature:stop_loss",
+    "feature:take_profit",
+)
+async def attached(bench: Bench) -> None:
+    position, stop, target = await protected(bench)
+    got = (position.stop_loss, position.take_profit)
+    expect(got == (stop, target), (stop, target), got)
+
+
+@case("PRT-002", "A stop-loss is moved, and the take-profit stays", *_SET, "feature:stop_loss")
+async def moves(bench: Bench) -> None:
+    position, stop, target = await protected(bench)
+    nearer = bench.on_grid(stop * (1 + NEAR))
+    changed = await bench.remote.set_protection(
+        ProtectionRequest(
+            client_order_id=bench.new_id(), position_id=position.position_id, stop_loss=nearer
+        )
+    )
+    expect(changed.stop_loss == nearer, nearer, changed.stop_loss)
+    expect(
+        changed.take_profit == target,
+        f"the take-profit {target}, which was left out",
+        changed.take_profit,
+        "Absent means unchanged; only null clears.",
+    )
+
+
+@case("PRT-003", "Null takes a protection away", *_SET, "feature:take_profit")
+async def clears(bench: Bench) -> None:
+    position, stop, _ = await protected(bench)
+    changed = await bench.remote.set_protection(
+        ProtectionRequest(
+            client_order_id=bench.new_id(), position_id=position.position_id, take_profit=None
+        )
+    )
+    got = (changed.stop_loss, changed.take_profit)
+    expect(got == (stop, None), (stop, None), got)
+    (again,) = await bench.positions()
+    expect(again.take_profit is None, "no take-profit, looked up", again.take_profit)
+
+
+@case("PRT-004", "A stop-loss on the wrong side is refused", *_SET, "feature:stop_loss")
+async def wrong_side(bench: Bench) -> None:
+    position, stop, target = await protected(bench)
+    await bench.refused(
+        bench.remote.set_protection(
+            ProtectionRequest(
+                client_order_id=bench.new_id(), position_id=position.position_id, stop_loss=target
+            )
+        ),
+        ErrorCode.INVALID_PRICE,
+        field="stop_loss",
+    )
+    (again,) = await bench.positions()
+    expect(again.stop_loss == stop, f"the old stop-loss {stop}", again.stop_loss)
+
+
+@case("PRT-005", "An order with a stop-loss on the wrong side is refused", "feature:stop_loss")
+async def wrong_order(bench: Bench) -> None:
+    above = await bench.price(bench.order().side, -FAR)
+    await bench.refused(
+        bench.remote.place_order(bench.order(stop_loss=above)),
+        ErrorCode.INVALID_PRICE,
+        field="stop_loss",
+        remedy="An order whose protection is dropped or impossible must not be taken.",
+    )
+
+
+@case("PRT-006", "Protections end with their position", "type:market", "feature:stop_loss")
+async def end_with_it(bench: Bench) -> None:
+    position, _, _ = await protected(bench)
+    await bench.close(position)
+    left = await bench.working()
+    expect(not left, "no working order", f"{len(left)} left", "An orphaned stop opens a position.")
+
+
+@case("PRT-007", "A trailing stop stands at the position", *_SET, "feature:trailing_stop")
+async def trailing(bench: Bench) -> None:
+    await bench.bought()
+    (position,) = await bench.positions()
+    distance = bench.on_grid(position.average_price * FAR)
+    changed = await bench.remote.set_protection(
+        ProtectionRequest(
+            client_order_id=bench.new_id(),
+            position_id=position.position_id,
+            trailing_stop=distance,
+        )
+    )
+    expect(changed.trailing_stop == distance, distance, changed.trailing_stop)
+
+
+@case("PRT-008", "A position that isn't there is not protected", "tool:set_protection")
+async def nothing_there(bench: Bench) -> None:
+    change = ProtectionRequest(
+        client_order_id=bench.new_id(), position_id="no-such-position", stop_loss=Decimal(1)
+    )
+    await bench.refused(
+        bench.remote.set_protection(change), ErrorCode.NOT_FOUND, ErrorCode.UNKNOWN_INSTRUMENT
+    )
+
+
+@case("PRT-009", "A protective price off the grid is refused, with its neighbours", *_SET)
+async def off_grid(bench: Bench) -> None:
+    await bench.bought()
+    (position,) = await bench.positions()
+    step = bench.instrument.price_step
+    stop = bench.on_grid(position.average_price * (1 - FAR))
+    refusal = await bench.refused(
+        bench.remote.set_protection(
+            ProtectionRequest(
+                client_order_id=bench.new_id(),
+                position_id=position.position_id,
+                stop_loss=stop + step / 2,
+            )
+        ),
+        ErrorCode.INVALID_PRICE,
+    )
+    expect(f"{stop.normalize():f}" in refusal.message, f"the nearest price {stop}", refusal.message)
+
+
+@case("PRT-010", "Protections follow the size of a position", "tool:list_orders", *_SET)
+async def follow(bench: Bench) -> None:
+    if not bench.netting or "feature:partial_close" not in _declared(bench):
+        return
+    twice = bench.instrument.quantity_min * 2
+    quote = await bench.quote()
+    await bench.bought(quantity=twice, stop_loss=bench.on_grid(quote.bid * (1 - FAR)))
+    (position,) = await bench.positions()
+    await bench.close(position, bench.instrument.quantity_min)
+    sizes = {each.remaining_quantity for each in (await bench.working()).values()}
+    wanted = {bench.instrument.quantity_min}
+    expect(sizes <= wanted, f"protections of {wanted}", sizes)
+
+
+def _declared(bench: Bench) -> set[str]:
+    return {f"feature:{each}" for each in bench.capabilities.features}

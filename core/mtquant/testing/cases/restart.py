@@ -1,0 +1,93 @@
+"""RST: what survives a server that is stopped and started again in the middle.
+
+A server that is our child process ends and is started anew; one at a URL is left and met again.
+"""
+
+from __future__ import annotations
+
+from mtquant.errors import ErrorCode
+from mtquant.testing.bench import Bench, expect
+from mtquant.testing.case import case
+from mtquant.testing.cases.fills import changes_after, newest
+from mtquant.testing.cases.orders import LIVE
+
+
+@case("RST-001", "A working order is there after a restart", "type:limit")
+async def order_stays(bench: Bench) -> None:
+    order = await bench.resting()
+    report = await bench.remote.place_order(order)
+    await bench.restart()
+    found = await bench.remote.get_order(client_order_id=order.client_order_id)
+    expect(found.order_id == report.order_id, report.order_id, found.order_id)
+    expect(
+        found.status in LIVE,
+        "a live order",
+        found.status,
+        "An order isn't cancelled because it wasn't found at start-up.",
+    )
+
+
+@case("RST-002", "The same order after a restart is the same order", "type:market")
+async def id_stays(bench: Bench) -> None:
+    order = bench.order()
+    first = await bench.filled(await bench.remote.place_order(order))
+    await bench.restart()
+    second = await bench.remote.place_order(order)
+    expect(
+        second.order_id == first.order_id,
+        first.order_id,
+        second.order_id,
+        "Ids must be kept on disk before an order is sent.",
+    )
+    (position,) = await bench.positions()
+    expect(position.quantity == order.quantity, order.quantity, position.quantity)
+
+
+@case("RST-003", "A cursor from before a restart goes on", "type:market")
+async def cursor_stays(bench: Bench) -> None:
+    cursor = await newest(bench)
+    first = await bench.bought()
+    await bench.restart()
+    second = await bench.bought()
+    pages = await changes_after(bench, cursor)
+    fills = [each.order_id for page in pages for each in page.fills]
+    wanted = [first.order_id, second.order_id]
+    expect(fills == wanted, wanted, fills)
+
+
+@case("RST-004", "A position and its protections are there after a restart", "type:market")
+async def position_stays(bench: Bench) -> None:
+    await bench.bought()
+    before = await bench.positions()
+    await bench.restart()
+    after = await bench.positions()
+    kept = [(each.position_id, each.side, each.quantity, each.stop_loss) for each in before]
+    found = [(each.position_id, each.side, each.quantity, each.stop_loss) for each in after]
+    expect(kept == found, kept, found)
+
+
+@case("RST-005", "An id made void stays void after a restart", "type:market")
+async def fence_stays(bench: Bench) -> None:
+    order = bench.order()
+    await bench.refused(
+        bench.remote.cancel_order(client_order_id=order.client_order_id), ErrorCode.NOT_FOUND
+    )
+    await bench.restart()
+    await bench.refused(bench.remote.place_order(order))
+    expect(not await bench.positions(), "no position", "one")
+
+
+@case("RST-006", "The balance is the same after a restart", "type:market")
+async def balance_stays(bench: Bench) -> None:
+    await bench.bought()
+    before = (await bench.remote.get_account()).balance
+    await bench.restart()
+    after = (await bench.remote.get_account()).balance
+    expect(before == after, before, after)
+
+
+@case("RST-007", "The tools are the same after a restart")
+async def tools_stay(bench: Bench) -> None:
+    before = bench.remote.tools_digest
+    await bench.restart()
+    expect(before == bench.remote.tools_digest, before, bench.remote.tools_digest)

@@ -1,0 +1,149 @@
+"""TIF: how long orders live."""
+
+from __future__ import annotations
+
+from mtquant.clock import SECOND, format_time
+from mtquant.errors import ErrorCode
+from mtquant.model import OrderStatus, OrderType, Side, TimeInForce
+from mtquant.testing.bench import FAR, NEAR, Bench, expect
+from mtquant.testing.case import Failed, Skipped, case
+from mtquant.testing.cases.orders import LIVE
+
+DAY_S = 86_400
+
+
+async def _now(bench: Bench) -> int:
+    return (await bench.remote.get_health()).time
+
+
+@case("TIF-001", "A good-till-cancelled order rests", "type:limit", "tif:gtc")
+async def gtc(bench: Bench) -> None:
+    report = await bench.remote.place_order(await bench.resting(time_in_force=TimeInForce.GTC))
+    expect(report.status in LIVE, "a live order", report.status)
+    expect(report.time_in_force is TimeInForce.GTC, "gtc", report.time_in_force)
+
+
+@case("TIF-002", "A day order rests", "type:limit", "tif:day")
+async def day(bench: Bench) -> None:
+    report = await bench.remote.place_order(await bench.resting(time_in_force=TimeInForce.DAY))
+    expect(report.status in LIVE, "a live order", report.status)
+    expect(report.time_in_force is TimeInForce.DAY, "day", report.time_in_force)
+
+
+@case("TIF-003", "A good-till-date order rests, with its date", "type:limit", "tif:gtd")
+async def gtd(bench: Bench) -> None:
+    expires = await _now(bench) + DAY_S * SECOND
+    order = await bench.resting(time_in_force=TimeInForce.GTD, expire_time=expires)
+    report = await bench.remote.place_order(order)
+    expect(report.status in LIVE, "a live order", report.status)
+    expect(
+        report.expire_time == expires,
+        format_time(expires),
+        report.expire_time and format_time(report.expire_time),
+    )
+
+
+@case("TIF-004", "A good-till-date order needs its date", "type:limit", "tif:gtd")
+async def gtd_needs(bench: Bench) -> None:
+    order = await bench.resting(time_in_force=TimeInForce.GTD)
+    await bench.refused(
+        bench.remote.place_order(order), ErrorCode.INVALID_ARGUMENT, field="expire_time"
+    )
+
+
+@case("TIF-005", "A date in the past is refused", "type:limit", "tif:gtd")
+async def gtd_past(bench: Bench) -> None:
+    past = await _now(bench) - DAY_S * SECOND
+    order = await bench.resting(time_in_force=TimeInForce.GTD, expire_time=past)
+    await bench.refused(
+        bench.remote.place_order(order), ErrorCode.INVALID_ARGUMENT, field="expire_time"
+    )
+
+
+@case("TIF-006", "A good-till-date order expires", "type:limit", "tif:gtd", "clock:stepped")
+async def gtd_expires(bench: Bench) -> None:
+    expires = await _now(bench) + 10 * SECOND
+    order = await bench.resting(time_in_force=TimeInForce.GTD, expire_time=expires)
+    report = await bench.remote.place_order(order)
+    await bench.step(60)
+    after = await bench.remote.get_order(order_id=report.order_id)
+    expect(after.status is OrderStatus.EXPIRED, "expired", after.status)
+    expect(report.order_id not in await bench.working(), "no working order", "it still works")
+
+
+@case(
+    "TIF-007", "An immediate-or-cancel order that can't fill never rests", "type:limit", "tif:ioc"
+)
+async def ioc(bench: Bench) -> None:
+    await _never_rests(bench, TimeInForce.IOC)
+
+
+@case("TIF-008", "A fill-or-kill order that can't fill never rests", "type:limit", "tif:fok")
+async def fok(bench: Bench) -> None:
+    await _never_rests(bench, TimeInForce.FOK)
+
+
+async def _never_rests(bench: Bench, tif: TimeInForce) -> None:
+    report = await bench.remote.place_order(await bench.resting(time_in_force=tif))
+    expect(
+        report.status in {OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REJECTED},
+        "an order that has ended",
+        report.status,
+        "An order the venue ended is canceled with its reason, never a success.",
+    )
+    expect(report.filled_quantity == 0, "nothing filled", report.filled_quantity)
+    expect(report.reason is not None or report.reason_text, "why it ended", "no reason")
+    expect(report.order_id not in await bench.working(), "no working order", "it rests")
+
+
+@case("TIF-009", "An immediate-or-cancel order that can fill does", "type:limit", "tif:ioc")
+async def ioc_fills(bench: Bench) -> None:
+    await _fills(bench, TimeInForce.IOC)
+
+
+@case("TIF-010", "A fill-or-kill order that can fill does, whole", "type:limit", "tif:fok")
+async def fok_fills(bench: Bench) -> None:
+    await _fills(bench, TimeInForce.FOK)
+
+
+async def _fills(bench: Bench, tif: TimeInForce) -> None:
+    limit = await bench.price(Side.BUY, -NEAR)
+    order = bench.order(order_type=OrderType.LIMIT, limit_price=limit, time_in_force=tif)
+    report = await bench.filled(await bench.remote.place_order(order))
+    expect(report.filled_quantity == order.quantity, order.quantity, report.filled_quantity)
+
+
+@case("TIF-011", "A time in force that isn't declared is refused", "type:limit")
+async def undeclared(bench: Bench) -> None:
+    offered = bench.capabilities.time_in_force
+    left = [each for each in TimeInForce if each not in offered and each is not TimeInForce.GTD]
+    if not left:
+        raise Skipped("every time in force is offered")
+    limit = await bench.price(Side.BUY, FAR)
+    answer = await bench.raw(
+        "place_order",
+        {
+            "client_order_id": bench.new_id(),
+            "instrument": bench.instrument.instrument,
+            "side": "buy",
+            "order_type": "limit",
+            "quantity": str(bench.instrument.quantity_min),
+            "limit_price": str(limit),
+            "time_in_force": left[0].value,
+        },
+    )
+    if not answer.is_error:
+        raise Failed("a refusal (unsupported)", "success", "Never send what the venue lacks.")
+    expect(answer.error.get("code") == "unsupported", "unsupported", answer.error)
+
+
+@case("TIF-012", "An expiry date goes with good-till-date alone", "type:limit", "tif:gtc")
+async def stray_date(bench: Bench) -> None:
+    expires = await _now(bench) + DAY_S * SECOND
+    order = await bench.resting(time_in_force=TimeInForce.GTC, expire_time=expires)
+    await bench.refused(
+        bench.remote.place_order(order),
+        ErrorCode.INVALID_ARGUMENT,
+        ErrorCode.UNSUPPORTED,
+        remedy="An argument that has no effect is refused, not dropped.",
+    )
