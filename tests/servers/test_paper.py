@@ -21,7 +21,8 @@ from typing import Any
 import anyio
 import pytest
 
-from mtquant.clock import SECOND, ManualClock, Random, seeded
+from mtquant import serving
+from mtquant.clock import SECOND, ManualClock, Random, SystemClock, seeded
 from mtquant.contract import Broker, Endpoint, Scope, Settings, Source, tools_of
 from mtquant.errors import BrokerError, ConfigError, ErrorCode, Outcome, OutcomeUnknown, Refused
 from mtquant.exchange import PaperSettings
@@ -954,7 +955,8 @@ def test_help_shows_an_example_that_works(
     text = capsys.readouterr().out
     example = text[text.index("  mtquant-paper-server --state") :].replace("\\\n", " ")
     monkeypatch.setattr(sys, "argv", shlex.split(example))
-    settings = PaperSettings.read(command._settings(command._arguments().settings), "settings")
+    options = command.parser().parse_args(sys.argv[1:])
+    settings = PaperSettings.read(serving.read_settings(options.settings), "settings")
     assert (settings.clock, settings.rebase) == ("real", True)
 
 
@@ -976,11 +978,13 @@ async def test_http_answers_its_token_alone(
     monkeypatch.setenv("PAPER_TOKEN", TOKEN)
     line = ["--state", str(tmp_path), "--http", "0", "--token", "env:PAPER_TOKEN"]
     line += ["--settings", '{"history": 1}']
-    monkeypatch.setattr(sys, "argv", ["mtquant-paper-server", *line])
+    options = command.parser().parse_args(line)
+    account = command.make(serving.read_settings(options.settings), tmp_path)
 
     async def listen(*, task_status: Any) -> None:
-        monkeypatch.setattr(command, "run_http", partial(run_http, task_status=task_status))
-        await command._serve(command._arguments())
+        monkeypatch.setattr(serving, "run_http", partial(run_http, task_status=task_status))
+        with closing(Ledger(tmp_path / "ledger.db", SystemClock())) as ledger:
+            await serving._serve(account, ledger, options, "paper")
 
     async with anyio.create_task_group() as group:
         url = f"http://127.0.0.1:{await group.start(listen)}/mcp"

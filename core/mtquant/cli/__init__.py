@@ -91,6 +91,55 @@ def plugins(as_json: AsJson = False) -> None:  # noqa: FBT002 - a command line f
     show_plugins(as_json=as_json)
 
 
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def serve(context: typer.Context) -> None:
+    """Serve an installed broker class as an MCP server: mtquant serve NAME --help."""
+    from mtquant.cli.serve import serve as run_server  # noqa: PLC0415 - --help stays quick
+
+    run_server(context.args)
+
+
+@app.command(epilog="Example: mtquant conformance paper --matrix paper.md")
+def conformance(  # noqa: PLR0913, PLR0917 - the options of a command
+    name: Annotated[str | None, typer.Argument(help="A broker plugin.")] = None,
+    command: Annotated[str | None, typer.Option(help="Or a server's command.")] = None,
+    url: Annotated[str | None, typer.Option(help="Or a server's URL.")] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Its bearer token: env:NAME or file:PATH.")
+    ] = None,
+    account: Annotated[str, typer.Option(help="What to call the account.")] = "conformance",
+    settings: Annotated[str, typer.Option(help="The plugin's settings, as JSON.")] = "{}",
+    case: Annotated[
+        list[str] | None, typer.Option("--case", help="Only this case or group; repeatable.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    badge: Annotated[Path | None, typer.Option(help="Write an SVG badge here.")] = None,
+    matrix: Annotated[Path | None, typer.Option(help="Write a capability matrix here.")] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Check a broker against the contract, on a paper or practice account."""
+    from mtquant.cli.conformance import Asked  # noqa: PLC0415 - --help stays quick
+    from mtquant.cli.conformance import conformance as run_kit  # noqa: PLC0415
+
+    asked = Asked(
+        name=name,
+        command=command,
+        url=url,
+        token=token,
+        account=account,
+        settings=settings,
+        only=tuple(case or ()),
+        junit=junit,
+        badge=badge,
+        matrix=matrix,
+        as_json_text=as_json,
+    )
+    raise typer.Exit(run_kit(asked))
+
+
 @app.command(epilog='Example: mtquant breaker --reset paper-a --by Ann --reason "bad data"')
 def breaker(
     config: ConfigPath = _DEFAULT_CONFIG,

@@ -59,13 +59,25 @@ async def run(
     """
     clock = clock or SystemClock()
     results: list[Result] = []
-    async with Bench(target, clock, Ids(clock)).opened() as bench:
-        for each in all_cases() if cases is None else cases:
-            result = await run_case(bench, each, target.name)
-            results.append(result)
-            on_result(result)
-        capabilities = bench.capabilities
-    return Run(target.name, capabilities, tuple(results))
+    bench = Bench(target, clock, Ids(clock))
+    try:
+        async with bench.opened():
+            for each in all_cases() if cases is None else cases:
+                result = await run_case(bench, each, target.name)
+                results.append(result)
+                on_result(result)
+    except BaseExceptionGroup as group:
+        # The task that holds the connection wraps what is raised beside it.
+        refusals, others = group.split(BrokerError)
+        if refusals is None or others is not None:
+            raise
+        raise _first(refusals) from None
+    return Run(target.name, bench.capabilities, tuple(results))
+
+
+def _first(group: BaseExceptionGroup[BrokerError]) -> BrokerError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def run_case(bench: Bench, case: Case, target: str) -> Result:

@@ -238,6 +238,8 @@ class Guard:
     ) -> OrderReport:
         with self._recorded(request.client_order_id) as done:
             report = checked(await send(request), request.client_order_id)
+            if report.status is OrderStatus.REJECTED:
+                raise _rejected(report)
             done(_dump(report))
         return report
 
@@ -347,6 +349,16 @@ def _exactly_one(order_id: str | None, client_order_id: str | None) -> None:
             retry=Retry.AFTER_FIX,
             field="order_id",
         )
+
+
+def _rejected(report: OrderReport) -> Refused:
+    """Return the error that a rejected order is, though its broker told it as a result."""
+    return Refused(
+        ErrorCode.BROKER_REJECTED,
+        report.reason_text or "the broker rejected the order",
+        broker_code=report.broker_code,
+        broker_text=report.reason_text or None,
+    )
 
 
 def _nonsense(problem: str) -> OutcomeUnknown:

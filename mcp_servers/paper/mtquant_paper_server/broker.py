@@ -98,6 +98,9 @@ class PaperBroker(SimulatedBroker):
         """Close the account's files."""
         self._store.close()
 
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
     # --- time and prices ---------------------------------------------------------------------
 
     def now(self) -> int:
