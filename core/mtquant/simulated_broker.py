@@ -1,6 +1,6 @@
 """A whole broker of the contract over the simulated exchange: a paper account, or your own.
 
-A subclass says what time it is and what the prices are; what it doesn't override is kept in memory.
+A subclass says what the prices are, and on what clock.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import anyio
@@ -48,6 +49,7 @@ from mtquant.model import (
     Stream,
     StreamHealth,
 )
+from mtquant.simulated_store import Store
 from mtquant.symbols import unknown_instrument
 
 _Named = TypeVar("_Named", Instrument, Quote, Position, Fill, OrderReport)
@@ -59,7 +61,8 @@ _NETTED_ONLY = {Feature.REDUCE_ONLY, Feature.POSITION_EFFECT}
 class SimulatedBroker(Broker):
     """One account of ``settings`` in ``symbols``, on the time of ``clock``.
 
-    Override :meth:`mid` to price it. ``spelling`` maps our symbols to the broker's own.
+    Override :meth:`mid` to price it. Its files lie in ``folder``; without one it is forgotten with
+    the process. ``spelling`` maps our symbols to the broker's own.
     """
 
     name = "simulated"
@@ -69,13 +72,14 @@ class SimulatedBroker(Broker):
         settings: ExchangeSettings,
         symbols: Iterable[str],
         clock: Clock,
+        folder: Path | None = None,
         spelling: dict[str, str] | None = None,
     ) -> None:
         self.exchange = Exchange(settings, symbols)
         self.names = {each: (spelling or {}).get(each, each) for each in self.exchange.instruments}
         self._clock = clock
         self._by_name = {theirs: ours for ours, theirs in self.names.items()}
-        self._kept: list[tuple[int, str, Fill | None]] = []
+        self._store = Store(folder)
         self._waiting: anyio.Event | None = None
 
     # --- what a subclass says ----------------------------------------------------------------
@@ -95,49 +99,51 @@ class SimulatedBroker(Broker):
 
     def sync(self) -> None:
         """Come to the present: time that has passed, and prices that have moved."""
+        self._store.refresh(self.exchange)
         now = self.now()
-        self.exchange.pass_time(now)
-        for symbol in self.names:
-            mid = self.mid(symbol, now)
-            if mid is not None:
+        prices = {symbol: self.mid(symbol, now) for symbol in self.names}
+        known = {symbol: mid for symbol, mid in prices.items() if mid is not None}
+        for symbol in known.keys() - self.exchange.quotes.keys():
+            self.exchange.set_quote(symbol, known[symbol], now)
+        if self.exchange.idle(now):
+            for symbol, mid in known.items():
+                self.exchange.set_quote(symbol, mid, now)
+            return
+        with self._store.command(self.exchange, lambda: now):
+            self.exchange.pass_time(now)
+            for symbol, mid in known.items():
                 self.exchange.on_mid(symbol, mid, now)
-        self._keep()
+            changed = bool(self.exchange.changes)
+        if changed:
+            self.wake()
 
     @contextmanager
     def command(self) -> Iterator[None]:
-        """Run a command at the present."""
+        """Run a command at the present, as one transaction; what fails leaves no trace."""
         self.sync()
-        yield
-        self._keep()
+        with self._store.command(self.exchange, self.now):
+            yield
+        self.wake()
 
     def recorded(self, after: int, limit: int) -> list[tuple[int, str, Fill | None]]:
         """Return (sequence, order id, execution or None) after a sequence, oldest first."""
-        return self._kept[after : after + limit]  # the sequence has no gaps
+        found = self._store.changes(after, limit)
+        self._store.refresh(self.exchange)  # it may lag behind what was just read
+        return found
 
     def executions(
         self, after: int, order_id: str | None, symbol: str | None, limit: int
     ) -> list[tuple[int, Fill]]:
         """Return executions after a sequence, oldest first, of one order or symbol if named."""
-        found = [
-            (seq, fill)
-            for seq, _, fill in self._kept[after:]
-            if fill is not None
-            and order_id in {None, fill.order_id}
-            and symbol in {None, fill.instrument}
-        ]
-        return found[:limit]
+        return self._store.fills(after, order_id, symbol, limit)
+
+    def close(self) -> None:
+        """Close the account's files."""
+        self._store.close()
 
     def until_next(self) -> float:
         """Return how many seconds to wait before something may have changed by itself."""
         return _POLL_S
-
-    def _keep(self) -> None:
-        taken = self.exchange.take_changes()
-        for each in taken:
-            fill = each.what if isinstance(each.what, Fill) else None
-            self._kept.append((each.seq, each.what.order_id, fill))
-        if taken:
-            self.wake()
 
     def wake(self) -> None:
         """Let those who wait for changes look."""

@@ -177,7 +177,9 @@ class ForgetsIds(Good):
         known = self.exchange.by_client_id.get(order.client_order_id)
         if known is None:
             return await super().place_order(order)
-        again = await super().place_order(replace(order, client_order_id=f"n{len(self._kept)}"))
+        again = await super().place_order(
+            replace(order, client_order_id=f"n{self.exchange.numbered}")
+        )
         return replace(again, client_order_id=order.client_order_id)
 
 
@@ -296,7 +298,7 @@ class LeavesOrphans(Good):
         (position,) = (await self.get_positions(close.instrument)).positions
         report = await super().close_position(close)
         orphan = OrderRequest(
-            client_order_id=f"orphan{len(self._kept)}",
+            client_order_id=f"orphan{self.exchange.numbered}",
             instrument=position.instrument,
             side=position.side.opposite,
             order_type=OrderType.STOP,
@@ -425,7 +427,9 @@ class RefusalAsReport(Good):
         try:
             return await super().place_order(order)
         except Refused:
-            good = replace(order, quantity=Decimal(1000), client_order_id=f"x{len(self._kept)}")
+            good = replace(
+                order, quantity=Decimal(1000), client_order_id=f"x{self.exchange.numbered}"
+            )
             report = await super().place_order(good)
             return replace(report, client_order_id=order.client_order_id)
 

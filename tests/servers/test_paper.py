@@ -939,7 +939,7 @@ def test_a_folder_or_a_port_that_cannot_be_had_is_exit_code_2(
     (broken / "account.db").write_text("no database" * 100)
     assert "--state" in refused(capsys, "--state", str(broken))
     fine = ("--state", str(tmp_path / "fine"))
-    assert "--token env:PAPER_TOKEN" in refused(capsys, *fine, "--http", "0")
+    assert "--token env:MY_TOKEN" in refused(capsys, *fine, "--http", "0")
     assert "not set" in refused(capsys, *fine, "--http", "0", "--token", "env:NOT_THERE_AT_ALL")
     monkeypatch.setenv("PAPER_TOKEN", "short")
     assert "openssl" in refused(capsys, *fine, "--http", "0", "--token", "env:PAPER_TOKEN")

@@ -67,6 +67,11 @@ class Books:
         self._record.restore(stored)
         self._positions.restore(stored.positions)
 
+    @property
+    def changes(self) -> list[Change]:
+        """What changed since it was last taken."""
+        return self._record.changes
+
     def take_changes(self) -> list[Change]:
         """Return what changed since the last time this was asked."""
         return self._record.take_changes()

@@ -63,6 +63,15 @@ class Execution(Books):
                 self._next_swap = self.settings.rollover.after(due)
         self.time = max(self.time, to)
 
+    def idle(self, to: int) -> bool:
+        """Tell whether nothing can happen until ``to``, whatever the prices do."""
+        due = self.next_due()
+        return not (
+            self._positions.open
+            or any(self._record.working.values())
+            or (due is not None and due <= to)
+        )
+
     def next_due(self) -> int | None:
         """Return when an order expires or a swap falls due next, None where nothing does."""
         if not self._next_swap and self.time:

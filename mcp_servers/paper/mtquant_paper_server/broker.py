@@ -18,7 +18,6 @@ from mtquant.model import (
     Bars,
     Capabilities,
     CloseRequest,
-    Fill,
     Health,
     OrderReport,
     OrderRequest,
@@ -31,7 +30,6 @@ from mtquant.model import (
 from mtquant.simulated_broker import SimulatedBroker
 from mtquant_paper_server.faults import FaultMaker
 from mtquant_paper_server.market import Market, PassingClock
-from mtquant_paper_server.store import Store
 
 _POLL_LIMIT_S = 0.25
 
@@ -51,8 +49,7 @@ class PaperBroker(SimulatedBroker):
             raise ConfigError(
                 "spelling", "spells two symbols alike", "Give each symbol a spelling of its own."
             )
-        super().__init__(settings, self._market.symbols, clock, spelling)
-        self._store = Store(folder)
+        super().__init__(settings, self._market.symbols, clock, folder, spelling)
         self._passing = self._opened(clock) if settings.clock == "real" else None
         self._faults = FaultMaker(settings.faults, clock)
         self._time = self._market.begin
@@ -93,10 +90,6 @@ class PaperBroker(SimulatedBroker):
         if self._settings.rebase:
             self._market.shift(opened - self._market.begin)
         return PassingClock(clock, opened, self._market.begin, self._settings.speed)
-
-    def close(self) -> None:
-        """Close the account's files."""
-        self._store.close()
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
@@ -169,18 +162,6 @@ class PaperBroker(SimulatedBroker):
         if self._passing is None or coming is None:
             return _POLL_LIMIT_S
         return min(_POLL_LIMIT_S, max(0.001, self._passing.seconds_until(coming)))
-
-    # --- the record --------------------------------------------------------------------------
-
-    def recorded(self, after: int, limit: int) -> list[tuple[int, str, Fill | None]]:
-        found = self._store.changes(after, limit)
-        self._store.refresh(self.exchange)  # it may lag behind what was just read
-        return found
-
-    def executions(
-        self, after: int, order_id: str | None, symbol: str | None, limit: int
-    ) -> list[tuple[int, Fill]]:
-        return self._store.fills(after, order_id, symbol, limit)
 
     # --- the contract ------------------------------------------------------------------------
 

@@ -45,15 +45,21 @@ CREATE TABLE IF NOT EXISTS positions (position_id TEXT PRIMARY KEY, body TEXT NO
 
 
 class Store:
-    """The files of one paper account, in ``folder``."""
+    """The files of one simulated account, in ``folder``; in memory where that is None."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._db = _opened(folder / "account.db", "FULL")
-        self._clock = _opened(folder / "clock.db", "NORMAL")
+    def __init__(self, folder: Path | None) -> None:
+        if folder is not None:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._db = _opened(folder and folder / "account.db", "FULL")
+        self._clock = _opened(folder and folder / "clock.db", "NORMAL")
         self._db.executescript(_ACCOUNT)
         self._clock.execute("CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY, at INT)")
         self._version = -1
+
+    def __del__(self) -> None:
+        """Close what its holder left open, such as an account in memory."""
+        if hasattr(self, "_clock"):
+            self.close()
 
     def close(self) -> None:
         """Close the files."""
@@ -188,7 +194,9 @@ class Store:
         return [(seq, FILL.validate_json(fill)) for seq, fill in rows]
 
 
-def _opened(path: Path, synchronous: str) -> sqlite3.Connection:
+def _opened(path: Path | None, synchronous: str) -> sqlite3.Connection:
+    if path is None:
+        return sqlite3.connect(":memory:", isolation_level=None)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     database = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
     try:
