@@ -19,7 +19,7 @@ from mtquant.contract import Broker
 from mtquant.errors import Refused
 from mtquant.model import Capabilities, Environment
 from mtquant.testing import BrokerContract, all_cases, near, run
-from mtquant.testing.bench import Target
+from mtquant.testing.connection import Target
 from mtquant.testing.case import Case, Group, case, declared_by
 from mtquant.testing.report import as_badge, as_json, as_junit, as_matrix
 from mtquant.testing.run import Outcome, Run

@@ -91,6 +91,19 @@ def plugins(as_json: AsJson = False) -> None:  # noqa: FBT002 - a command line f
     show_plugins(as_json=as_json)
 
 
+@app.command(epilog="Example: mtquant new broker my_broker && pip install -e my_broker")
+def new(
+    kind: Annotated[str, typer.Argument(help="broker, strategy, check or indicator.")],
+    name: Annotated[str, typer.Argument(help="What to call it: a Python name.")],
+    folder: Annotated[Path | None, typer.Option("--dir", help="Where to write it.")] = None,
+) -> None:
+    """Write a plugin of your own: an installable distribution whose tests pass."""
+    from mtquant.cli.new import write as write_new  # noqa: PLC0415 - --help stays quick
+
+    target = write_new(kind, name, folder)
+    typer.echo(f'{target} written. Next: pip install -e "{target}[test]" && pytest {target}')
+
+
 @app.command(
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

@@ -23,7 +23,7 @@ from mtquant.errors import BrokerError, ConfigError, PluginError
 from mtquant.plugins import load_catalogue
 from mtquant.testing import Case, Group, Result, all_cases, near, wire
 from mtquant.testing import run as run_cases
-from mtquant.testing.bench import Target
+from mtquant.testing.connection import Target
 from mtquant.testing.report import as_badge, as_json, as_junit, as_matrix, count
 from mtquant.testing.run import Outcome, Run
 from mtquant.testing.targets import NEWEST, OLDEST

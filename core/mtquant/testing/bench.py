@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
 
 from mtquant.clock import SECOND, Clock, Ids
-from mtquant.errors import BrokerError, ErrorCode, Outcome, Refused
+from mtquant.errors import BrokerError, ErrorCode, Refused
 from mtquant.model import (
     Capabilities,
     CloseRequest,
-    Environment,
     Instrument,
     MassCancel,
     OrderReport,
@@ -29,100 +27,96 @@ from mtquant.model import (
     Side,
     TimeInForce,
 )
-from mtquant.testing.case import Failed, Skipped
+from mtquant.testing.case import Failed
+from mtquant.testing.connection import Connection, Target
+from mtquant.testing.safety import check_empty, check_environment
 from mtquant.wire import Remote
 from mtquant.wire.raw import Answer, call
 
 FAR = Decimal("0.2")
 """How far from the market a resting order stands, as a share of the price."""
 NEAR = Decimal("0.02")
-_STEPS_S = (1, 60, 3600, 86_400)
+_STEPS_S = (1, 60, 3600, 86_400) * 2
+_QUOTES_AT_ONCE = 50
+ANSWER_LIMIT_S = 15.0
+"""A server that takes longer to refuse a wrong argument hangs on it."""
+_OF_ORDERS = set(ErrorCode) - {ErrorCode.NOT_CONNECTED, ErrorCode.INTERNAL}
+"""What a refusal may be called where a case asks for no code: not that nobody answered."""
 _ENDED = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The broker under test: ``connect`` opens a connection, anew after each restart."""
-
-    name: str
-    connect: Callable[[], AbstractAsyncContextManager[Remote]]
 
 
 class Bench:
     """One run's connection; cases share it, and each begins with a flat account."""
 
     def __init__(self, target: Target, clock: Clock, ids: Ids) -> None:
-        self._target = target
+        self._connection = Connection(target)
         self.clock = clock
         self._ids = ids
-        self._group: TaskGroup
-        self._leave: anyio.Event
-        self._left: anyio.Event
-        self.remote: Remote
         self.capabilities: Capabilities
         self.instruments: tuple[Instrument, ...] = ()
+        self._instrument: Instrument | None = None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Bench]:
-        """Connect, learn what there is, and leave the account flat at the end."""
-        async with anyio.create_task_group() as self._group:
-            await self._connect()
-            try:
-                await self._learn()
-                yield self
-                await self.clean()
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._disconnect()
+        """Connect, learn what there is, and leave the account flat at the end.
 
-    async def _connect(self) -> None:
-        self._leave, self._left = anyio.Event(), anyio.Event()
-        failure: BrokerError | None = await self._group.start(self._keep)
-        if failure is not None:
-            raise failure
+        Raises BrokerError where the broker can't be reached, its account is live or not empty.
+        """
+        async with self._connection.opened():
+            await self._learn()
+            yield self
+            await self.ready()
+            await self.clean()
 
-    async def _keep(self, *, task_status: TaskStatus[BrokerError | None]) -> None:
-        """Hold the connection in a task of its own: a case leaves it in the middle."""
-        try:
-            async with self._target.connect() as self.remote:
-                task_status.started(None)
-                await self._leave.wait()
-        except BrokerError as error:
-            task_status.started(error)
-        finally:
-            self._left.set()
-
-    async def _disconnect(self) -> None:
-        self._leave.set()
-        await self._left.wait()
+    @property
+    def remote(self) -> Remote:
+        """The connection as it is now; a restart makes another."""
+        return self._connection.remote
 
     async def restart(self) -> None:
         """Leave the connection, which ends a server that is ours, and open it anew."""
-        await self._disconnect()
-        await self._connect()
+        await self._connection.restart()
+
+    def another(self) -> AbstractAsyncContextManager[Remote]:
+        """Return a second connection: a second server where servers are ours to start."""
+        return self._connection.another()
+
+    async def ready(self) -> None:
+        """Connect anew where the last case broke the connection."""
+        if self.remote.closed:
+            await self.restart()
 
     async def _learn(self) -> None:
         self.capabilities = await self.remote.get_capabilities()
-        if self.capabilities.environment is Environment.LIVE:
-            raise Refused(
-                ErrorCode.READ_ONLY,
-                "this account is live: the kit trades paper and practice accounts only",
-                outcome=Outcome.NOT_SENT,
-            )
+        if self.trades:
+            await check_environment(self.remote, self.capabilities)
+            await check_empty(self.remote)
         if "search_instruments" not in self.capabilities.tools:
             return
         found = await self.remote.search_instruments("", limit=1000)
         self.instruments = tuple(each for each in found.instruments if each.tradable)
-        if self.trades and self.stepped:
-            await self._until_priced()
+        await self._choose()
 
-    async def _until_priced(self) -> None:
-        for seconds in (0, *_STEPS_S, *_STEPS_S):
-            if seconds:
-                await self.step(seconds)
-            names = tuple(each.instrument for each in self.instruments[:50])
-            if len((await self.remote.get_quotes(names)).quotes) == len(names):
-                return
+    async def _choose(self) -> None:
+        """Choose what cases trade: the smallest order that costs least, of what has a price.
+
+        Cost is counted in quote currencies as they come: it only has to be small.
+        """
+        by_name = {each.instrument: each for each in self.instruments[:_QUOTES_AT_ONCE]}
+        moves = _STEPS_S if self.trades and self.stepped else ()
+        quotes = (await self.remote.get_quotes(tuple(by_name))).quotes
+        for seconds in moves:
+            if len(quotes) == len(by_name):
+                break
+            await self.step(seconds)
+            quotes = (await self.remote.get_quotes(tuple(by_name))).quotes
+        cost = {
+            each.instrument: by_name[each.instrument].quantity_min * each.mid
+            for each in quotes
+            if each.instrument in by_name
+        }
+        if cost:
+            self._instrument = by_name[min(cost, key=lambda name: cost[name])]
 
     # --- what there is -----------------------------------------------------------------------
 
@@ -143,10 +137,14 @@ class Bench:
 
     @property
     def instrument(self) -> Instrument:
-        """The instrument that cases trade: the cheapest, by margin of its smallest order."""
-        if not self.instruments:
-            raise Skipped("no tradable instrument is listed")
-        return min(self.instruments, key=lambda each: each.quantity_min * each.margin_rate)
+        """The instrument that cases trade."""
+        if self._instrument is None:
+            raise Failed(
+                "a tradable instrument with a price",
+                f"none among {len(self.instruments)}",
+                "search_instruments lists what can be traded, and get_quotes prices it.",
+            )
+        return self._instrument
 
     async def quote(self) -> Quote:
         """Return the instrument's newest quote."""
@@ -214,6 +212,13 @@ class Bench:
             raise Failed("a filled order", f"{report.status} ({report.reason_text})")
         return report
 
+    async def position(self) -> Position:
+        """Return the one open position of the instrument; raises Failed where there isn't one."""
+        held = await self.positions()
+        if len(held) != 1:
+            raise Failed(f"one position in {self.instrument.instrument}", held or "none")
+        return held[0]
+
     async def positions(self) -> tuple[Position, ...]:
         """Return the open positions of the instrument that cases trade."""
         return (await self.remote.get_positions(self.instrument.instrument)).positions
@@ -254,8 +259,17 @@ class Bench:
     # --- what is expected --------------------------------------------------------------------
 
     async def raw(self, tool: str, arguments: Mapping[str, Any]) -> Answer:
-        """Call a tool past the client's own checks."""
-        return await call(self.remote, tool, arguments)
+        """Call a tool past the client's own checks; raises Failed where nothing answers."""
+        answer = None
+        with anyio.move_on_after(ANSWER_LIMIT_S):
+            answer = await call(self.remote, tool, arguments)
+        if answer is None or self.remote.closed:
+            raise Failed(
+                f"an answer to {tool}",
+                "a dead connection" if self.remote.closed else f"none in {ANSWER_LIMIT_S:g} s",
+                "No argument may stop or hang a server.",
+            )
+        return answer
 
     async def refused(
         self,
@@ -269,7 +283,7 @@ class Bench:
         try:
             result = await act
         except Refused as refusal:
-            if codes and refusal.code not in codes:
+            if refusal.code not in (codes or _OF_ORDERS):
                 raise Failed(
                     f"a refusal ({wanted})", f"{refusal.code}: {refusal}", remedy
                 ) from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import anyio
 
@@ -12,8 +13,9 @@ import mtquant.testing.cases  # noqa: F401 - registers them
 from mtquant.clock import Clock, Ids, SystemClock
 from mtquant.errors import BrokerError
 from mtquant.model import Capabilities
-from mtquant.testing.bench import Bench, Target
+from mtquant.testing.bench import Bench
 from mtquant.testing.case import Case, Failed, Skipped, all_cases
+from mtquant.testing.connection import Target
 
 CASE_LIMIT_S = 30.0
 
@@ -55,7 +57,7 @@ async def run(
 ) -> Run:
     """Return the results of ``cases`` (all unless given) against ``target``.
 
-    Raises Refused where the broker can't be reached, or its account is live.
+    Raises Refused where the broker can't be reached, its account is live, or it isn't empty.
     """
     clock = clock or SystemClock()
     results: list[Result] = []
@@ -81,29 +83,56 @@ def _first(group: BaseExceptionGroup[BrokerError]) -> BrokerError:
 
 
 async def run_case(bench: Bench, case: Case, target: str) -> Result:
-    """Return what becomes of one case."""
+    """Return what becomes of one case; what it leaves behind is part of it."""
     started = bench.clock.monotonic()
-    outcome, why = Outcome.PASSED, ""
+    outcome, why = await _case(bench, case)
+    return Result(case, target, outcome, why, bench.clock.monotonic() - started)
+
+
+async def _case(bench: Bench, case: Case) -> tuple[Outcome, str]:
     missing = case.missing(bench.capabilities)
     if missing:
-        outcome, why = Outcome.SKIPPED, f"not declared: {missing}"
-    else:
-        try:
-            with anyio.fail_after(CASE_LIMIT_S):
-                try:
-                    await case.check(bench)
-                finally:
-                    with anyio.CancelScope(shield=True), anyio.move_on_after(CASE_LIMIT_S):
-                        await bench.clean()
-        except Skipped as skipped:
-            outcome, why = Outcome.SKIPPED, f"not declared: {skipped}"
-        except Failed as failed:
-            outcome, why = Outcome.FAILED, str(failed)
-        except BrokerError as error:
-            outcome = Outcome.FAILED
+        return Outcome.SKIPPED, f"not declared: {missing}"
+    outcome, why = await _try(bench.ready)
+    if outcome is Outcome.FAILED:
+        return outcome, f"the case can't begin: {why}"
+    try:
+        outcome, why = await _try(partial(case.check, bench))
+    finally:
+        with anyio.CancelScope(shield=True):
+            left, problem = await _try(partial(_tidy, bench))
+    if left is Outcome.FAILED and outcome is not Outcome.FAILED:
+        return left, f"the account can't be left flat: {problem}"
+    return outcome, why
+
+
+async def _tidy(bench: Bench) -> None:
+    await bench.ready()
+    await bench.clean()
+
+
+async def _try(act: Callable[[], Awaitable[None]]) -> tuple[Outcome, str]:
+    """Return what becomes of ``act``, and why."""
+    try:
+        with anyio.fail_after(CASE_LIMIT_S):
+            await act()
+    except Exception as error:  # noqa: BLE001 - an answer of a wrong shape may break a case anywhere
+        return _told(error)
+    return Outcome.PASSED, ""
+
+
+def _told(error: BaseException) -> tuple[Outcome, str]:
+    match error:
+        case BaseExceptionGroup():
+            return _told(error.exceptions[0])
+        case Skipped():
+            return Outcome.SKIPPED, str(error)
+        case Failed():
+            return Outcome.FAILED, str(error)
+        case BrokerError():
             why = f"a call that must succeed failed: {error.code} ({error.outcome}): {error}"
-        except TimeoutError:
-            outcome, why = Outcome.FAILED, f"no end within {CASE_LIMIT_S:g} s"
-        except Exception as error:  # noqa: BLE001 - an answer of a wrong shape may break a case anywhere
-            outcome, why = Outcome.FAILED, f"{type(error).__name__}: {error}"
-    return Result(case, target, outcome, why, bench.clock.monotonic() - started)
+            return Outcome.FAILED, why
+        case TimeoutError():
+            return Outcome.FAILED, f"no end within {CASE_LIMIT_S:g} s"
+        case _:
+            return Outcome.FAILED, f"{type(error).__name__}: {error}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from mtquant.clock import SystemClock
 from mtquant.contract import Broker, Endpoint
 from mtquant.ledger import Ledger
-from mtquant.testing.bench import Target
+from mtquant.testing.connection import Target
 from mtquant.wire import Remote, serve
 
 NEWEST, OLDEST = "auto", "legacy"

@@ -9,7 +9,7 @@ from mtquant.clock import SECOND, format_time
 from mtquant.contract import Broker, Scope, tools_of
 from mtquant.model import Environment
 from mtquant.testing.bench import Bench, expect
-from mtquant.testing.case import Skipped, case
+from mtquant.testing.case import case
 from mtquant.wire.raw import list_tools
 
 REQUIRED = {
@@ -131,10 +131,12 @@ async def size(bench: Bench) -> None:
     expect(len(listed) <= TOOL_LIST_LIMIT, f"at most {TOOL_LIST_LIMIT} bytes", len(listed))
 
 
-@case("CAP-011", "Times are UTC: the venue's clock is the machine's, give or take two minutes")
+@case(
+    "CAP-011",
+    "Times are UTC: the venue's clock is the machine's, give or take two minutes",
+    "clock:real",
+)
 async def clock(bench: Bench) -> None:
-    if bench.stepped:
-        raise Skipped("clock:real")
     time, now = (await bench.remote.get_health()).time, bench.clock.now()
     expect(
         abs(time - now) <= CLOCK_TOLERANCE_S * SECOND,

@@ -105,7 +105,7 @@ async def cancel_against_fill(bench: Bench) -> None:
 @case("CON-006", "Closes of one position at once close it once", "type:market")
 async def closes(bench: Bench) -> None:
     await bench.bought()
-    (position,) = await bench.positions()
+    position = await bench.position()
     await together([lambda: bench.close(position) for _ in range(3)])
     left = await bench.positions()
     expect(not left, "no position, and none the other way", left)

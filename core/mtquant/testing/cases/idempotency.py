@@ -74,7 +74,7 @@ async def same_number(bench: Bench) -> None:
 @case("IDM-005", "A close under the same id closes once", "type:market")
 async def closes_once(bench: Bench) -> None:
     await bench.bought(quantity=bench.instrument.quantity_min * 2)
-    (position,) = await bench.positions()
+    position = await bench.position()
     named = (
         {"instrument": position.instrument}
         if bench.netting

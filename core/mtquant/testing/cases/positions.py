@@ -16,7 +16,7 @@ _HEDGING = ("type:market", "mode:hedging")
 @case("POS-001", "A second order in one direction makes one larger position", *_NETTING)
 async def grows(bench: Bench) -> None:
     first, second = await bench.bought(), await bench.bought()
-    (position,) = await bench.positions()
+    position = await bench.position()
     whole = first.quantity + second.quantity
     expect(position.quantity == whole, whole, position.quantity)
     prices = [each.average_price or Decimal(0) for each in (first, second)]
@@ -28,7 +28,7 @@ async def grows(bench: Bench) -> None:
 async def shrinks(bench: Bench) -> None:
     await bench.bought(quantity=bench.instrument.quantity_min * 2)
     await bench.bought(side=Side.SELL)
-    (position,) = await bench.positions()
+    position = await bench.position()
     expect(position.side is Side.BUY, "side buy", position.side)
     wanted = bench.instrument.quantity_min
     expect(position.quantity == wanted, wanted, position.quantity)
@@ -38,7 +38,7 @@ async def shrinks(bench: Bench) -> None:
 async def turns(bench: Bench) -> None:
     await bench.bought()
     await bench.bought(side=Side.SELL, quantity=bench.instrument.quantity_min * 2)
-    (position,) = await bench.positions()
+    position = await bench.position()
     expect(position.side is Side.SELL, "side sell", position.side)
     expect(position.quantity == bench.instrument.quantity_min, "the rest", position.quantity)
 
@@ -85,7 +85,7 @@ async def ambiguous(bench: Bench) -> None:
 @case("POS-008", "A position is closed whole, and nothing is left", "type:market")
 async def closes(bench: Bench) -> None:
     await bench.bought()
-    (position,) = await bench.positions()
+    position = await bench.position()
     report = await bench.close(position)
     expect(report.side is Side.SELL, "side sell", report.side)
     left = await bench.positions()
@@ -95,9 +95,9 @@ async def closes(bench: Bench) -> None:
 @case("POS-009", "A position is closed in part", "type:market", "feature:partial_close")
 async def closes_part(bench: Bench) -> None:
     await bench.bought(quantity=bench.instrument.quantity_min * 2)
-    (position,) = await bench.positions()
+    position = await bench.position()
     await bench.close(position, bench.instrument.quantity_min)
-    (left,) = await bench.positions()
+    left = await bench.position()
     wanted = bench.instrument.quantity_min
     expect(left.quantity == wanted, wanted, left.quantity)
     expect(left.position_id == position.position_id, position.position_id, left.position_id)
@@ -106,7 +106,7 @@ async def closes_part(bench: Bench) -> None:
 @case("POS-010", "More than is held can't be closed", "type:market", "feature:partial_close")
 async def closes_too_much(bench: Bench) -> None:
     await bench.bought()
-    (position,) = await bench.positions()
+    position = await bench.position()
     named = (
         {"instrument": position.instrument}
         if bench.netting
@@ -118,7 +118,7 @@ async def closes_too_much(bench: Bench) -> None:
         ErrorCode.INVALID_QUANTITY,
         remedy="A close never opens a position the other way, and is never cut down in silence.",
     )
-    (left,) = await bench.positions()
+    left = await bench.position()
     expect(left.quantity == position.quantity, position.quantity, left.quantity)
 
 
@@ -164,7 +164,7 @@ async def unknown(bench: Bench) -> None:
 async def realizes(bench: Bench) -> None:
     before = (await bench.remote.get_account()).balance
     await bench.bought()
-    (position,) = await bench.positions()
+    position = await bench.position()
     report = await bench.close(position)
     after = (await bench.remote.get_account()).balance
     fills = (await bench.remote.list_fills(instrument=position.instrument)).fills

@@ -10,6 +10,7 @@ from mtquant.testing.bench import FAR, NEAR, Bench, expect
 from mtquant.testing.case import case
 
 _SET = ("tool:set_protection", "type:market")
+_BOTH = ("feature:stop_loss", "feature:take_profit")
 
 
 async def protected(bench: Bench) -> tuple[Position, Decimal, Decimal]:
@@ -17,7 +18,7 @@ async def protected(bench: Bench) -> tuple[Position, Decimal, Decimal]:
     quote = await bench.quote()
     stop, target = bench.on_grid(quote.bid * (1 - FAR)), bench.on_grid(quote.ask * (1 + FAR))
     await bench.bought(stop_loss=stop, take_profit=target)
-    (position,) = await bench.positions()
+    position = await bench.position()
     return position, stop, target
 
 
@@ -25,8 +26,7 @@ async def protected(bench: Bench) -> tuple[Position, Decimal, Decimal]:
     "PRT-001",
     "A stop-loss and a take-profit come with the order and stand at the position",
     "type:market",
-    "feature:stop_loss",
-    "feature:take_profit",
+    *_BOTH,
 )
 async def attached(bench: Bench) -> None:
     position, stop, target = await protected(bench)
@@ -34,7 +34,7 @@ async def attached(bench: Bench) -> None:
     expect(got == (stop, target), (stop, target), got)
 
 
-@case("PRT-002", "A stop-loss is moved, and the take-profit stays", *_SET, "feature:stop_loss")
+@case("PRT-002", "A stop-loss is moved, and the take-profit stays", *_SET, *_BOTH)
 async def moves(bench: Bench) -> None:
     position, stop, target = await protected(bench)
     nearer = bench.on_grid(stop * (1 + NEAR))
@@ -52,7 +52,7 @@ async def moves(bench: Bench) -> None:
     )
 
 
-@case("PRT-003", "Null takes a protection away", *_SET, "feature:take_profit")
+@case("PRT-003", "Null takes a protection away", *_SET, *_BOTH)
 async def clears(bench: Bench) -> None:
     position, stop, _ = await protected(bench)
     changed = await bench.remote.set_protection(
@@ -62,11 +62,11 @@ async def clears(bench: Bench) -> None:
     )
     got = (changed.stop_loss, changed.take_profit)
     expect(got == (stop, None), (stop, None), got)
-    (again,) = await bench.positions()
+    again = await bench.position()
     expect(again.take_profit is None, "no take-profit, looked up", again.take_profit)
 
 
-@case("PRT-004", "A stop-loss on the wrong side is refused", *_SET, "feature:stop_loss")
+@case("PRT-004", "A stop-loss on the wrong side is refused", *_SET, *_BOTH)
 async def wrong_side(bench: Bench) -> None:
     position, stop, target = await protected(bench)
     await bench.refused(
@@ -78,11 +78,16 @@ async def wrong_side(bench: Bench) -> None:
         ErrorCode.INVALID_PRICE,
         field="stop_loss",
     )
-    (again,) = await bench.positions()
+    again = await bench.position()
     expect(again.stop_loss == stop, f"the old stop-loss {stop}", again.stop_loss)
 
 
-@case("PRT-005", "An order with a stop-loss on the wrong side is refused", "feature:stop_loss")
+@case(
+    "PRT-005",
+    "An order with a stop-loss on the wrong side is refused",
+    "type:market",
+    "feature:stop_loss",
+)
 async def wrong_order(bench: Bench) -> None:
     above = await bench.price(bench.order().side, -FAR)
     await bench.refused(
@@ -93,7 +98,7 @@ async def wrong_order(bench: Bench) -> None:
     )
 
 
-@case("PRT-006", "Protections end with their position", "type:market", "feature:stop_loss")
+@case("PRT-006", "Protections end with their position", "type:market", *_BOTH)
 async def end_with_it(bench: Bench) -> None:
     position, _, _ = await protected(bench)
     await bench.close(position)
@@ -104,7 +109,7 @@ async def end_with_it(bench: Bench) -> None:
 @case("PRT-007", "A trailing stop stands at the position", *_SET, "feature:trailing_stop")
 async def trailing(bench: Bench) -> None:
     await bench.bought()
-    (position,) = await bench.positions()
+    position = await bench.position()
     distance = bench.on_grid(position.average_price * FAR)
     changed = await bench.remote.set_protection(
         ProtectionRequest(
@@ -116,7 +121,12 @@ async def trailing(bench: Bench) -> None:
     expect(changed.trailing_stop == distance, distance, changed.trailing_stop)
 
 
-@case("PRT-008", "A position that isn't there is not protected", "tool:set_protection")
+@case(
+    "PRT-008",
+    "A position that isn't there is not protected",
+    "tool:set_protection",
+    "feature:stop_loss",
+)
 async def nothing_there(bench: Bench) -> None:
     change = ProtectionRequest(
         client_order_id=bench.new_id(), position_id="no-such-position", stop_loss=Decimal(1)
@@ -126,10 +136,15 @@ async def nothing_there(bench: Bench) -> None:
     )
 
 
-@case("PRT-009", "A protective price off the grid is refused, with its neighbours", *_SET)
+@case(
+    "PRT-009",
+    "A protective price off the grid is refused, with its neighbours",
+    *_SET,
+    "feature:stop_loss",
+)
 async def off_grid(bench: Bench) -> None:
     await bench.bought()
-    (position,) = await bench.positions()
+    position = await bench.position()
     step = bench.instrument.price_step
     stop = bench.on_grid(position.average_price * (1 - FAR))
     refusal = await bench.refused(
@@ -145,19 +160,19 @@ async def off_grid(bench: Bench) -> None:
     expect(f"{stop.normalize():f}" in refusal.message, f"the nearest price {stop}", refusal.message)
 
 
-@case("PRT-010", "Protections follow the size of a position", "tool:list_orders", *_SET)
+@case(
+    "PRT-010",
+    "Protections follow the size of a position",
+    "type:market",
+    "feature:stop_loss",
+    "feature:partial_close",
+)
 async def follow(bench: Bench) -> None:
-    if not bench.netting or "feature:partial_close" not in _declared(bench):
-        return
     twice = bench.instrument.quantity_min * 2
     quote = await bench.quote()
     await bench.bought(quantity=twice, stop_loss=bench.on_grid(quote.bid * (1 - FAR)))
-    (position,) = await bench.positions()
+    position = await bench.position()
     await bench.close(position, bench.instrument.quantity_min)
     sizes = {each.remaining_quantity for each in (await bench.working()).values()}
     wanted = {bench.instrument.quantity_min}
     expect(sizes <= wanted, f"protections of {wanted}", sizes)
-
-
-def _declared(bench: Bench) -> set[str]:
-    return {f"feature:{each}" for each in bench.capabilities.features}

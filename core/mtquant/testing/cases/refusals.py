@@ -117,7 +117,7 @@ async def wrong_stop(bench: Bench) -> None:
     await _nothing_happened(bench)
 
 
-@case("REF-008", "An order in an unknown instrument is refused", "tool:place_order")
+@case("REF-008", "An order in an unknown instrument is refused", "type:market")
 async def unknown(bench: Bench) -> None:
     refusal = await bench.refused(
         bench.remote.place_order(bench.order(instrument="NOSUCH9")),
@@ -126,13 +126,15 @@ async def unknown(bench: Bench) -> None:
     expect(refusal.outcome is not Outcome.UNKNOWN, "not_sent or rejected", refusal.outcome)
 
 
-@case("REF-009", "An order type that isn't declared is refused, not sent as another")
+@case(
+    "REF-009",
+    "An order type that isn't declared is refused, not sent as another",
+    "tool:place_order",
+)
 async def undeclared_type(bench: Bench) -> None:
-    if not bench.trades:
-        raise Skipped("tool:place_order")
     left = [each for each in OrderType if each not in bench.capabilities.order_types]
     if not left:
-        raise Skipped("every order type is offered")
+        raise Skipped("nothing to refuse: every order type is declared")
     quote = await bench.quote()
     answer = await bench.raw("place_order", _raw(bench, left[0], quote.bid))
     if not answer.is_error:
@@ -171,10 +173,12 @@ async def too_dear(bench: Bench) -> None:
     await _nothing_happened(bench)
 
 
-@case("REF-011", "A refusal is an error of the tool, with the contract's error object")
+@case(
+    "REF-011",
+    "A refusal is an error of the tool, with the contract's error object",
+    "tool:place_order",
+)
 async def told(bench: Bench) -> None:
-    if not bench.trades:
-        raise Skipped("tool:place_order")
     arguments = dict(_raw(bench, OrderType.MARKET, Decimal(1)))
     arguments["quantity"] = str(bench.instrument.quantity_min / 2)
     answer = await bench.raw("place_order", arguments)

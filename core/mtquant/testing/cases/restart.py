@@ -39,7 +39,7 @@ async def id_stays(bench: Bench) -> None:
         second.order_id,
         "Ids must be kept on disk before an order is sent.",
     )
-    (position,) = await bench.positions()
+    position = await bench.position()
     expect(position.quantity == order.quantity, order.quantity, position.quantity)
 
 

@@ -61,7 +61,7 @@ async def age(bench: Bench) -> None:
     health = await bench.remote.get_health()
     told = health.age(Stream.PRICES)
     if told is None:
-        raise Skipped("health tells no age of its prices")
+        raise Skipped("health declares no stream of prices")
     newest = max(
         each.time
         for each in (

@@ -118,7 +118,7 @@ async def undeclared(bench: Bench) -> None:
     offered = bench.capabilities.time_in_force
     left = [each for each in TimeInForce if each not in offered and each is not TimeInForce.GTD]
     if not left:
-        raise Skipped("every time in force is offered")
+        raise Skipped("nothing to refuse: every time in force is declared")
     limit = await bench.price(Side.BUY, FAR)
     answer = await bench.raw(
         "place_order",
