@@ -19,8 +19,8 @@ from mtquant.contract import Broker
 from mtquant.errors import Refused
 from mtquant.model import Capabilities, Environment
 from mtquant.testing import BrokerContract, all_cases, near, run
-from mtquant.testing.connection import Target
 from mtquant.testing.case import Case, Group, case, declared_by
+from mtquant.testing.connection import Target
 from mtquant.testing.report import as_badge, as_json, as_junit, as_matrix
 from mtquant.testing.run import Outcome, Run
 from mtquant.wire import Remote, serve

@@ -132,6 +132,7 @@ class Exchange(Commands):
         standing = frozenset(working)
         self._go_on(symbol, standing, reach, time)
         stops = stops_reached(working, self._record.orders, reach)
+        both = bool(stops and limits_reached(working, self._record.orders, reach, frozenset()))
         fresh = {
             order_id
             for order_id, price in stops
@@ -145,7 +146,7 @@ class Exchange(Commands):
         guarded = self._stop_out(symbol, standing, reach, time) or guarded
         self._trail(symbol, standing, reach, time)
         inside = reach.bid.top != reach.bid.bottom or reach.ask.top != reach.ask.bottom
-        if inside and (guarded or (stops and limits)):
+        if inside and (guarded or both):
             self.ambiguous_bars += 1
         self._close_out(time)
 

@@ -88,8 +88,8 @@ class Bench:
 
     async def _learn(self) -> None:
         self.capabilities = await self.remote.get_capabilities()
+        await check_environment(self.remote, self.capabilities)
         if self.trades:
-            await check_environment(self.remote, self.capabilities)
             await check_empty(self.remote)
         if "search_instruments" not in self.capabilities.tools:
             return
