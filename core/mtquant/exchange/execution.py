@@ -76,6 +76,11 @@ class Execution(Books):
         """Return when an order expires or a swap falls due next, None where nothing does."""
         if not self._next_swap and self.time:
             self._next_swap = self.settings.rollover.after(self.time)
+        while self._expires:
+            first = min(self._expires, key=self._expires.__getitem__)
+            if not self._record.orders[first].status.terminal:
+                break
+            del self._expires[first]  # it ended otherwise
         due = min(min(self._expires.values(), default=_NEVER), self._next_swap or _NEVER)
         return due if due < _NEVER else None
 
