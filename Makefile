@@ -5,7 +5,7 @@ SOURCES := pyproject.toml mcp_servers/paper/pyproject.toml requirements-dev.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo test test-slow lint format bench mcp-conformance clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -38,6 +38,17 @@ lint: .venv/.dev ## Check style, types and the layers
 	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server tests benchmarks
 	$(BIN)/lint-imports
 
+# The suite and the inspector need Node 22, which npm brings as a package; npm itself must be there.
+.mcp-conformance/.installed: Makefile
+	npm install --prefix .mcp-conformance --no-audit --no-fund --no-package-lock --silent node@22 \
+		conformance-newest@npm:@modelcontextprotocol/conformance@0.2.0-alpha.12 \
+		conformance-release@npm:@modelcontextprotocol/conformance@0.1.16 \
+		@modelcontextprotocol/inspector@2.12.0
+	@touch $@
+
+mcp-conformance: .venv/.dev .mcp-conformance/.installed ## Run the MCP project's own suite and inspector (needs npm)
+	$(BIN)/python tests/mcp/conformance.py .mcp-conformance
+
 format: .venv/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
@@ -49,4 +60,4 @@ bench: .venv/.dev ## Measure, each figure as a ratio to a named reference
 	$(BIN)/python benchmarks/order_path.py
 
 clean: ## Remove what the targets made
-	rm -rf .venv mtquant-demo .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .mcp-conformance mtquant-demo .mypy_cache .ruff_cache .import_linter_cache .hypothesis

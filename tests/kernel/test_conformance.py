@@ -143,9 +143,11 @@ def test_the_matrix_and_the_badge_come_from_the_run(runs: list[Run]) -> None:
         (["nosuch"], "no broker plugin is called 'nosuch'"),
         (["paper", "--case", "XYZ-1"], "neither a case nor a group"),
         (["paper", "--settings", "{"], "--settings"),
+        (["paper", "--settings", "[1]"], "is no JSON object"),
         (["--command", "false"], "can't be used"),
+        (["--command", "'"], "can't be read"),
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_a_wrong_call_is_one_line_and_exit_2(words: list[str], told: str) -> None:
     done = CliRunner().invoke(app, ["conformance", *words])

@@ -58,6 +58,7 @@ from mtquant.wire.guard import Guard, loosens
 from mtquant.wire.limits import Gatekeeper, Limits
 from mtquant.wire.offered import check_offered
 from mtquant.wire.quotes import INTERVAL_S, QuoteBook
+from mtquant.wire.remote import error_in
 
 pytestmark = pytest.mark.anyio
 D = Decimal
@@ -339,14 +340,10 @@ async def test_a_caller_that_is_too_fast_is_told_when_to_come_back() -> None:
     clock = ManualClock()
     served = serve(Desk(), limits=Limits(calls_per_second=2), ledger=Ledger(":memory:", clock))
     async with Client(served) as client:
-        codes = [
-            ((await client.session.call_tool("get_health", {})).structured_content or {}).get(
-                "error", {}
-            )
-            for _ in range(5)
-        ]
-    assert [bool(each) for each in codes] == [False] * 4 + [True]
-    assert (codes[4]["code"], codes[4]["retry_after_s"]) == ("rate_limited", 0.5)
+        told = [error_in(await client.session.call_tool("get_health", {})) for _ in range(5)]
+    assert told[:4] == [None] * 4
+    assert told[4] is not None
+    assert (told[4].code, told[4].retry_after_s) == (ErrorCode.RATE_LIMITED, 0.5)
 
 
 async def test_the_limits_stand_before_the_broker() -> None:
@@ -383,8 +380,9 @@ async def test_a_live_account_is_traded_only_where_it_is_named(
         assert bool(desk.sent) is trades
         assert bool(result.is_error) is not trades
         if not trades:
-            assert result.structured_content is not None
-            assert result.structured_content["error"]["code"] == "read_only"
+            refusal = error_in(result)
+            assert refusal is not None
+            assert refusal.code is ErrorCode.READ_ONLY
 
 
 async def test_an_environment_that_is_not_known_counts_as_live() -> None:

@@ -32,6 +32,7 @@ from mtquant.model import (
     Unchanged,
 )
 from mtquant.wire.limits import Limits
+from mtquant.wire.remote import error_in
 from mtquant.wire.server import Desk, InFlight
 from mtquant.wire.tools import specs_of
 
@@ -168,8 +169,9 @@ def test_a_hundred_thousand_hostile_calls_send_no_invalid_order() -> None:
                 shown = result.model_dump_json()
                 assert CANARY not in shown, params
                 if result.is_error:
-                    error = (result.structured_content or {})["error"]
-                    codes[error["code"]] = codes.get(error["code"], 0) + 1
+                    error = error_in(result)
+                    assert error is not None
+                    codes[error.code] = codes.get(error.code, 0) + 1
                     assert len(shown) < 4000
                 if number % 100 == 99:
                     ledger.close()

@@ -28,6 +28,7 @@ from tests.kernel.fake_broker import FakeBroker, order, report_of
 from mtquant.contract import Endpoint, Scope
 from mtquant.errors import BrokerError, ConfigError, Outcome, OutcomeUnknown, Refused
 from mtquant.wire import Remote, run_http
+from mtquant.wire.remote import error_in
 from mtquant.wire.run import REQUEST_LIMIT
 from mtquant.wire.transport import ANSWER_LIMIT, Resilient
 
@@ -121,11 +122,11 @@ async def test_a_token_opens_its_scopes_and_no_more() -> None:
                 seen[token] = {each.name for each in (await client.list_tools()).tools}
                 for name in ("place_order", "close_position"):
                     result = await client.session.call_tool(name, {"client_order_id": ""})
-                    assert result.structured_content is not None
-                    error = result.structured_content["error"]
+                    error = error_in(result)
+                    assert error is not None
                     inside = name in seen[token]
-                    assert error["code"] == ("invalid_argument" if inside else "read_only")
-                    assert error["outcome"] == "not_sent"
+                    assert error.code == ("invalid_argument" if inside else "read_only")
+                    assert error.outcome is Outcome.NOT_SENT
     assert seen[ALL] - seen[REDUCE] == {"place_order"}
     assert seen[REDUCE] - seen[READ] == {"cancel_order", "close_position"}
     assert not broker.sent

@@ -16,15 +16,26 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from mtquant.config import secret
 from mtquant.contract import BrokerPlugin, Endpoint
 from mtquant.errors import BrokerError, ConfigError, PluginError
+from mtquant.model import Capabilities
 from mtquant.plugins import load_catalogue
+from mtquant.serving import read_settings
 from mtquant.testing import Case, Group, Result, all_cases, near, wire
 from mtquant.testing import run as run_cases
 from mtquant.testing.connection import Target
-from mtquant.testing.report import as_badge, as_json, as_junit, as_matrix, count
+from mtquant.testing.report import (
+    as_badge,
+    as_json,
+    as_junit,
+    as_matrix,
+    as_shield,
+    count,
+    offers,
+)
 from mtquant.testing.run import Outcome, Run
 from mtquant.testing.targets import NEWEST, OLDEST
 
@@ -94,7 +105,7 @@ def _targets(asked: Asked, folder: Path) -> list[Target]:
             "conformance", f"{len(given)} brokers are named", "Give NAME, --command or --url."
         )
     if asked.command:
-        endpoint = Endpoint(command=tuple(shlex.split(asked.command)))
+        endpoint = Endpoint(command=_words(asked.command))
         return [wire(endpoint, protocol=each) for each in (NEWEST, OLDEST)]
     if asked.url:
         token = secret(asked.token, "--token") if asked.token else None
@@ -103,15 +114,18 @@ def _targets(asked: Asked, folder: Path) -> list[Target]:
     return _of_plugin(asked, folder)
 
 
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise ConfigError("--command", f"can't be read: {error}", "Close the quotes.") from None
+
+
 def _of_plugin(asked: Asked, folder: Path) -> list[Target]:
     """Return the plugin's class near at hand, if it has one, and its server."""
-    try:
-        table = json.loads(asked.settings)
-    except ValueError:
-        raise ConfigError("--settings", "is no JSON", 'Write {"balance": "5000"}.') from None
-    where = "--settings"
+    table = read_settings(asked.settings)
     plugin: BrokerPlugin[Any] = load_catalogue().make(
-        "broker", asked.name or "", table, where=where
+        "broker", asked.name or "", table, where="--settings"
     )
     found: list[Target] = []
     for number, protocol in enumerate((NEWEST, OLDEST)):
@@ -150,26 +164,32 @@ def _run(targets: Sequence[Target], cases: Sequence[Case], *, quiet: bool) -> li
 
 def _print(runs: Sequence[Run]) -> None:
     console = Console()
+    declared = runs[0].capabilities
+    table = Table(
+        title=f"{declared.broker}: contract {declared.contract_version}", title_justify="left"
+    )
+    table.add_column("case", no_wrap=True)
+    table.add_column("promise")
     for run in runs:
-        table = Table(title=f"{run.capabilities.broker}: {run.target}", title_justify="left")
-        table.add_column("case", no_wrap=True)
-        table.add_column("promise")
-        table.add_column("result")
-        for each in run.results:
-            colour = _COLOURS[each.outcome]
-            verdict = f"[{colour}]{each.outcome}[/]"
-            table.add_row(each.case.number, each.case.title, verdict)
-        console.print(table)
+        table.add_column(run.target.replace(", ", "\n"))
+    table.add_column("not declared, or why")
+    group = None
+    for results in zip(*(run.results for run in runs), strict=True):
+        case = results[0].case
+        if group not in {None, case.group}:
+            table.add_section()
+        group = case.group
+        verdicts = [f"[{_COLOURS[one.outcome]}]{one.outcome}[/]" for one in results]
+        why = {one.why for one in results if one.outcome is Outcome.SKIPPED}
+        told = "; ".join(sorted(why)).removeprefix("not declared: ")
+        table.add_row(case.number, case.title, *verdicts, Text(told, style="dim"))
+    console.print(table)
+    _print_matrix(console, declared)
     for run in runs:
         for each in run.results:
             if each.outcome is Outcome.FAILED:
                 console.print(f"[red]{each.case.number}[/] {run.target}", highlight=False)
                 console.print(f"    {each.why}", markup=False, highlight=False)
-    skipped = sorted(
-        {each.why for run in runs for each in run.results if each.outcome is Outcome.SKIPPED}
-    )
-    if skipped:
-        console.print(f"Skipped: {'; '.join(skipped)}", highlight=False)
     numbers = count(runs)
     console.print(
         f"{numbers[Outcome.PASSED]} passed, {numbers[Outcome.FAILED]} failed, "
@@ -178,10 +198,20 @@ def _print(runs: Sequence[Run]) -> None:
     )
 
 
+def _print_matrix(console: Console, declared: Capabilities) -> None:
+    table = Table(title="capabilities", title_justify="left")
+    for name in ("", "offered", "not offered"):
+        table.add_column(name)
+    for row in offers(declared):
+        table.add_row(*row)
+    console.print(table)
+
+
 def _write(asked: Asked, runs: Sequence[Run]) -> None:
+    shield = asked.badge is not None and asked.badge.suffix == ".json"
     for path, made in (
         (asked.junit, as_junit),
-        (asked.badge, as_badge),
+        (asked.badge, as_shield if shield else as_badge),
         (asked.matrix, as_matrix),
     ):
         if path is None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from mtquant.model import OrderType, TimeInForce
+from mtquant.contract import Broker, tools_of
+from mtquant.model import (
+    Capabilities,
+    Feature,
+    OrderType,
+    PositionMode,
+    Push,
+    TimeInForce,
+)
+from mtquant.testing.case import Case, Group
 from mtquant.testing.run import Outcome, Result, Run
 
 _GREEN, _RED = "#2e7d32", "#c62828"
@@ -77,36 +87,70 @@ def as_junit(runs: Sequence[Run]) -> str:
 def as_matrix(runs: Sequence[Run]) -> str:
     """Return what the broker declares, and what of it was shown to hold, as Markdown."""
     declared = runs[0].capabilities
-    failed = {each.case.number for run in runs for each in run.results if _bad(each)}
     lines = [
         f"# {declared.broker}: contract {declared.contract_version}",
         "",
-        f"{_summary(runs)} Targets: {', '.join(run.target for run in runs)}.",
+        f"{_summary(runs)} Targets: {'; '.join(run.target for run in runs)}.",
         "",
         "| | offered | not offered |",
         "|---|---|---|",
+        *(f"| {name} | {offered} | {lacking} |" for name, offered, lacking in offers(declared)),
+        "",
+        f"| case | promise | {' | '.join(run.target for run in runs)} |",
+        f"|---|---|{'---|' * len(runs)}",
+    ]
+    for each in zip(*(run.results for run in runs), strict=True):
+        told = " | ".join("**failed**" if _bad(one) else one.outcome.value for one in each)
+        lines.append(f"| {each[0].case.number} | {each[0].case.title} | {told} |")
+    return "\n".join(lines) + "\n"
+
+
+def offers(declared: Capabilities) -> list[tuple[str, str, str]]:
+    """Return what a broker declares, and what it doesn't: name, offered, not offered."""
+    tools = [*tools_of(Broker)]
+    return [
         _row("order types", declared.order_types, OrderType),
         _row("time in force", declared.time_in_force, TimeInForce),
-        f"| position mode | {declared.position_mode} | |",
-        f"| features | {', '.join(declared.features) or 'none'} | |",
-        f"| push | {', '.join(declared.push) or 'none'} | |",
-        f"| tools | {', '.join(declared.tools)} | |",
-        "",
-        "| case | promise | result |",
-        "|---|---|---|",
+        _row("position mode", (declared.position_mode,), PositionMode),
+        _row("features", declared.features, Feature),
+        _row("push", declared.push, Push),
+        _row("tools", declared.tools, tools),
     ]
-    for each in runs[0].results:
-        verdict = "**failed**" if each.case.number in failed else each.outcome.value
-        lines.append(f"| {each.case.number} | {each.case.title} | {verdict} |")
-    return "\n".join(lines) + "\n"
+
+
+def as_list(cases: Sequence[Case]) -> str:
+    """Return the cases as the section of docs/conformance.md that lists them."""
+    lines = ["## The cases", ""]
+    for group in Group:
+        title = group.name.replace("_", " ").capitalize()
+        lines += [f"### {title}", "", "| case | promise | needs |", "|---|---|---|"]
+        of_group = (each for each in cases if each.group is group)
+        lines += [
+            f"| {each.number} | {each.title} | {', '.join(each.needs)} |" for each in of_group
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def as_shield(runs: Sequence[Run]) -> str:
+    """Return the JSON of a shields.io endpoint that says how the run ended."""
+    left, right, bad = _verdict(runs)
+    colour = _RED if bad else _GREEN
+    shield = {"schemaVersion": 1, "label": left, "message": right, "color": colour.lstrip("#")}
+    return json.dumps(shield) + "\n"
+
+
+def _verdict(runs: Sequence[Run]) -> tuple[str, str, bool]:
+    """Return a badge's label, its message, and whether that is a bad one."""
+    numbers = count(runs)
+    bad = numbers[Outcome.FAILED]
+    told = f"{bad} failed" if bad else f"{numbers[Outcome.PASSED]} passed"
+    return f"mtquant contract {runs[0].capabilities.contract_version}", told, bool(bad)
 
 
 def as_badge(runs: Sequence[Run]) -> str:
     """Return an SVG that says how the run ended."""
-    numbers = count(runs)
-    left = f"mtquant contract {runs[0].capabilities.contract_version}"
-    bad = numbers[Outcome.FAILED]
-    right = f"{bad} failed" if bad else f"{numbers[Outcome.PASSED]} passed"
+    left, right, bad = _verdict(runs)
     one, two = 7 * len(left) + 12, 7 * len(right) + 12
     colour, text = _RED if bad else _GREEN, escape(f"{left}: {right}")
     return (
@@ -126,9 +170,9 @@ def _summary(runs: Sequence[Run]) -> str:
     return ", ".join(f"{number} {outcome}" for outcome, number in numbers.items()) + "."
 
 
-def _row(name: str, offered: Sequence[str], every: type[OrderType | TimeInForce]) -> str:
+def _row(name: str, offered: Sequence[str], every: Iterable[str]) -> tuple[str, str, str]:
     lacking = [each for each in every if each not in offered]
-    return f"| {name} | {', '.join(offered)} | {', '.join(lacking)} |"
+    return name, ", ".join(offered) or "none", ", ".join(lacking)
 
 
 def _bad(result: Result) -> bool:

@@ -5,6 +5,7 @@ For whoever checks servers. Everyone else calls the methods of ``Remote``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,8 +29,10 @@ class Answer:
     @property
     def error(self) -> Mapping[str, Any]:
         """The contract's error object, empty where there is none."""
-        content = self.content if isinstance(self.content, dict) else {}
-        error = content.get("error")
+        try:
+            error = json.loads(self.text)["error"]
+        except (KeyError, TypeError, ValueError, RecursionError):
+            return {}
         return error if isinstance(error, dict) else {}
 
 

@@ -7,6 +7,7 @@ call provably had no effect, ``OutcomeUnknown`` where an order may have got thro
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -219,17 +220,25 @@ class Remote(Broker):
 
 
 def _result(spec: Spec, arguments: dict[str, Any], result: types.CallToolResult) -> Any:  # noqa: ANN401 - the tool's
-    content: Any = result.structured_content
     if result.is_error:
-        try:
-            raise BrokerError.of(content["error"])
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise _malformed(spec, arguments) from None
+        raise error_in(result) or _malformed(spec, arguments)
+    content = result.structured_content
     try:
         value = spec.result.validate_python(content)
     except ValidationError:
         raise _malformed(spec, arguments) from None
     return checked(value) if isinstance(value, OrderReport) else value
+
+
+def error_in(result: types.CallToolResult) -> BrokerError | None:
+    """Return the contract's error that a result tells as JSON text, None where it tells none."""
+    for each in result.content:
+        if isinstance(each, types.TextContent):
+            try:
+                return BrokerError.of(json.loads(each.text)["error"])
+            except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+                continue
+    return None
 
 
 def _lost(spec: Spec, arguments: dict[str, Any], reason: str) -> BrokerError:

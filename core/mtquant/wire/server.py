@@ -332,9 +332,8 @@ def _internal(spec: Spec) -> BrokerError:
 
 
 def _failure(error: BrokerError) -> types.CallToolResult:
-    content = {"error": error.payload()}
+    # As text alone: clients hold structured content against the tool's schema, errors as well.
+    content = to_json({"error": error.payload()})
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=to_json(content))],
-        structured_content=content,
-        is_error=True,
+        content=[types.TextContent(type="text", text=content)], is_error=True
     )

@@ -7,13 +7,16 @@ from mtquant.testing.cases import (
     fills,
     hostile,
     idempotency,
+    order_changes,
     orders,
     positions,
     protections,
+    races,
     refusals,
     restart,
     streams,
     time_in_force,
+    undeclared,
 )
 
 __all__ = [
@@ -23,11 +26,14 @@ __all__ = [
     "fills",
     "hostile",
     "idempotency",
+    "order_changes",
     "orders",
     "positions",
     "protections",
+    "races",
     "refusals",
     "restart",
     "streams",
     "time_in_force",
+    "undeclared",
 ]

@@ -234,3 +234,12 @@ async def accounts(bench: Bench) -> None:
     account = await bench.remote.get_account()
     listed = [each.account_id for each in (await bench.remote.list_accounts()).accounts]
     expect(account.account_id in listed, account.account_id, listed)
+
+
+@case("DAT-022", "A cursor of instruments from elsewhere is refused")
+async def strange_cursor(bench: Bench) -> None:
+    await bench.refused(
+        bench.remote.search_instruments("", cursor="no-such-cursor"),
+        ErrorCode.INVALID_ARGUMENT,
+        remedy="Starting over in silence shows instruments twice.",
+    )

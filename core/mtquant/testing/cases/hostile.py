@@ -127,3 +127,41 @@ async def path(bench: Bench) -> None:
 async def injection(bench: Bench) -> None:
     await _refused(bench, "cancel_order", {"order_id": "'; DROP TABLE orders; --"})
     await bench.remote.list_orders()
+
+
+@case("HST-035", "A change with an argument that the tool doesn't take", "tool:modify_order")
+async def stray_change(bench: Bench) -> None:
+    change = {"client_order_id": bench.new_id(), "order_id": "1", "volume": CANARY}
+    await _refused(bench, "modify_order", change)
+
+
+@case("HST-036", "A close of a negative quantity", "tool:close_position")
+async def negative_close(bench: Bench) -> None:
+    name = bench.instrument.instrument
+    close = {"client_order_id": bench.new_id(), "instrument": name, "quantity": "-1000"}
+    await _refused(bench, "close_position", close)
+
+
+@case("HST-037", "A protection that is not a number", "tool:set_protection")
+async def nan_protection(bench: Bench) -> None:
+    name = bench.instrument.instrument
+    protection = {"client_order_id": bench.new_id(), "position_id": name, "stop_loss": "NaN"}
+    await _refused(bench, "set_protection", protection)
+
+
+@case("HST-038", "A mass cancel without saying of what", "tool:cancel_orders")
+async def cancels_blank(bench: Bench) -> None:
+    await _refused(bench, "cancel_orders", {})
+
+
+@case("HST-039", "A strategy id of 10,000 characters", "tool:place_order", "type:market")
+async def long_strategy(bench: Bench) -> None:
+    order = {
+        "client_order_id": bench.new_id(),
+        "instrument": bench.instrument.instrument,
+        "side": "buy",
+        "order_type": "market",
+        "quantity": str(bench.instrument.quantity_min),
+        "strategy_id": "s" * 10_000,
+    }
+    await _refused(bench, "place_order", order)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
 
-import anyio
-
-from mtquant.errors import BrokerError, ErrorCode
-from mtquant.model import CloseRequest, ModifyRequest, OrderReport, OrderStatus
+from mtquant.errors import ErrorCode
+from mtquant.model import CloseRequest, ModifyRequest, OrderReport
 from mtquant.testing.bench import FAR, NEAR, Bench, expect
 from mtquant.testing.case import case
-
-COPIES = 10
 
 
 async def _fills_of(bench: Bench, report: OrderReport) -> Decimal:
@@ -38,27 +33,6 @@ async def mismatch(bench: Bench) -> None:
     await bench.filled(await bench.remote.place_order(order))
     other = replace(order, quantity=order.quantity + bench.instrument.quantity_step)
     await bench.refused(bench.remote.place_order(other), ErrorCode.DUPLICATE_MISMATCH)
-
-
-@case("IDM-003", "Ten copies of one order at once are one order", "type:market")
-async def race(bench: Bench) -> None:
-    order = bench.order()
-    reports: list[OrderReport] = []
-
-    async def place() -> None:
-        try:
-            reports.append(await bench.remote.place_order(order))
-        except BrokerError as error:
-            codes = {ErrorCode.OUTCOME_UNKNOWN, ErrorCode.CONFLICT}
-            expect(error.code in codes, "the order, or that it isn't known yet", error)
-
-    async with anyio.create_task_group() as group:
-        for _ in range(COPIES):
-            group.start_soon(place)
-    expect(len({each.order_id for each in reports}) == 1, "one order", len(reports))
-    await bench.filled(reports[0])
-    held = sum((each.quantity for each in await bench.positions()), Decimal(0))
-    expect(held == order.quantity, f"a position of {order.quantity}", held)
 
 
 @case("IDM-004", "The same number written otherwise is the same order", "type:market")
@@ -158,30 +132,3 @@ async def case_matters(bench: Bench) -> None:
     lower = replace(upper, client_order_id=f"{name[:30]}x")
     one, two = await bench.remote.place_order(upper), await bench.remote.place_order(lower)
     expect(one.order_id != two.order_id, "two orders", "one")
-
-
-@case("IDM-011", "Copies of a cancel and of its order leave nothing behind", "type:limit")
-async def order_against_cancel(bench: Bench) -> None:
-    order = await bench.resting()
-
-    async def quietly(act: Callable[[], Awaitable[OrderReport]]) -> None:
-        try:
-            await act()
-        except BrokerError:
-            return  # either may come first
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(quietly, lambda: bench.remote.place_order(order))
-        group.start_soon(
-            quietly, lambda: bench.remote.cancel_order(client_order_id=order.client_order_id)
-        )
-    await quietly(lambda: bench.remote.cancel_order(client_order_id=order.client_order_id))
-    left = [each.client_order_id for each in (await bench.working()).values()]
-    expect(order.client_order_id not in left, "no working order", left)
-    await quietly(lambda: bench.remote.place_order(order))
-    ended = [
-        each.status is OrderStatus.CANCELED
-        for each in (await bench.working()).values()
-        if each.client_order_id == order.client_order_id
-    ]
-    expect(not ended, "nothing that a late copy brought back", ended)

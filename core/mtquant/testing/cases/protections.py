@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from mtquant.errors import ErrorCode
-from mtquant.model import Position, ProtectionRequest
+from mtquant.model import Position, ProtectionRequest, Reason
 from mtquant.testing.bench import FAR, NEAR, Bench, expect
-from mtquant.testing.case import case
+from mtquant.testing.case import Skipped, case
+from mtquant.testing.cases.orders import STEP_S, STEPS
 
 _SET = ("tool:set_protection", "type:market")
 _BOTH = ("feature:stop_loss", "feature:take_profit")
@@ -176,3 +177,62 @@ async def follow(bench: Bench) -> None:
     sizes = {each.remaining_quantity for each in (await bench.working()).values()}
     wanted = {bench.instrument.quantity_min}
     expect(sizes <= wanted, f"protections of {wanted}", sizes)
+
+
+_STEPPED = ("type:market", *_BOTH, "clock:stepped")
+
+
+@case("PRT-011", "A protection that is reached closes the position, and the other ends", *_STEPPED)
+async def reached(bench: Bench) -> None:
+    quote, each = await bench.quote(), bench.instrument
+    room = each.pip_size * 2 + each.minimum_stop_distance
+    report = await bench.bought(
+        stop_loss=bench.on_grid(quote.bid - room), take_profit=bench.on_grid(quote.ask + room)
+    )
+    for _ in range(STEPS):
+        if not await bench.positions():
+            break
+        await bench.step(STEP_S)
+    else:
+        raise Skipped(f"the price did not come so far in {STEPS} minutes of the venue's time")
+    left = [each.order_id for each in (await bench.working()).values()]
+    expect(not left, "no working order", left, "When one protection fills, the other must end.")
+    fills = (await bench.remote.list_fills(instrument=report.instrument)).fills
+    why = [each.reason for each in fills if each.time >= report.submitted_at][-1:]
+    wanted = {Reason.STOP_LOSS, Reason.TAKE_PROFIT}
+    expect(
+        why and why[0] in wanted,
+        "an execution whose reason is stop_loss or take_profit",
+        why,
+        "Say which protection it was: a strategy must tell it from its own orders.",
+    )
+
+
+@case(
+    "PRT-012",
+    "A trailing stop never moves back",
+    *_SET,
+    "feature:trailing_stop",
+    "clock:stepped",
+)
+async def never_back(bench: Bench) -> None:
+    await bench.bought()
+    position, each = await bench.position(), bench.instrument
+    distance = bench.on_grid(position.average_price * NEAR)
+    await bench.remote.set_protection(
+        ProtectionRequest(
+            client_order_id=bench.new_id(),
+            position_id=position.position_id,
+            trailing_stop=max(distance, each.price_step),
+        )
+    )
+    levels: list[Decimal] = []
+    for _ in range(10):
+        levels += [
+            order.stop_price
+            for order in (await bench.working()).values()
+            if order.position_id == position.position_id and order.stop_price is not None
+        ]
+        await bench.step(STEP_S)
+    expect(levels, "a working order with the level at which the stop stands", "none")
+    expect(levels == sorted(levels), "levels that only rise under a long position", levels)

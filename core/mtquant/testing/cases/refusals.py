@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 from mtquant.errors import ErrorCode, Outcome, Retry
 from mtquant.model import OrderType, Side
 from mtquant.testing.bench import FAR, NEAR, Bench, expect
-from mtquant.testing.case import Failed, Skipped, case
+from mtquant.testing.case import Skipped, case
+from mtquant.testing.cases.undeclared import nothing_happened, raw_order
 
 _ERROR_FIELDS = {
     "code",
@@ -23,11 +22,6 @@ _ERROR_FIELDS = {
 }
 
 
-async def _nothing_happened(bench: Bench) -> None:
-    expect(not await bench.positions(), "no position", "one")
-    expect(not await bench.working(), "no working order", "one")
-
-
 @case("REF-001", "A quantity below the minimum is refused, with the nearest", "type:market")
 async def too_small(bench: Bench) -> None:
     low = bench.instrument.quantity_min
@@ -38,7 +32,7 @@ async def too_small(bench: Bench) -> None:
         remedy="A quantity is never raised to the minimum.",
     )
     expect(f"{low:f}".rstrip("0").rstrip(".")[:4] in refusal.message, low, refusal.message)
-    await _nothing_happened(bench)
+    await nothing_happened(bench)
 
 
 @case("REF-002", "A quantity above the maximum is refused", "type:market")
@@ -51,7 +45,7 @@ async def too_large(bench: Bench) -> None:
         ErrorCode.RISK_DENIED,
         remedy="A size cap holds for market orders too, and nothing is cut down in silence.",
     )
-    await _nothing_happened(bench)
+    await nothing_happened(bench)
 
 
 @case("REF-003", "A quantity off its step is refused, with both neighbours", "type:market")
@@ -66,7 +60,7 @@ async def off_step(bench: Bench) -> None:
     )
     for near in (low, low + each.quantity_step):
         expect(f"{near.normalize():f}" in refusal.message, f"{near} named", refusal.message)
-    await _nothing_happened(bench)
+    await nothing_happened(bench)
 
 
 @case("REF-004", "A price off its step is refused, with both neighbours", "type:limit")
@@ -81,7 +75,7 @@ async def off_grid(bench: Bench) -> None:
     )
     near = f"{(order.limit_price or Decimal(1)).normalize():f}"
     expect(near in refusal.message, f"{near} named", refusal.message)
-    await _nothing_happened(bench)
+    await nothing_happened(bench)
 
 
 @case("REF-005", "A limit order without its price is refused", "type:limit")
@@ -91,7 +85,7 @@ async def no_limit(bench: Bench) -> None:
         ErrorCode.INVALID_ARGUMENT,
         field="limit_price",
     )
-    await _nothing_happened(bench)
+    await nothing_happened(bench)
 
 
 @case("REF-006", "A market order with a limit price is refused", "type:market")
@@ -103,7 +97,7 @@ async def stray_limit(bench: Bench) -> None:
         field="limit_price",
         remedy="The type isn't guessed from the price: a market order would ignore the limit.",
     )
-    await _nothing_happened(bench)
+    await nothing_happened(bench)
 
 
 @case("REF-007", "A stop on the wrong side of the market is refused", "type:stop")
@@ -114,7 +108,7 @@ async def wrong_stop(bench: Bench) -> None:
         ErrorCode.INVALID_PRICE,
         field="stop_price",
     )
-    await _nothing_happened(bench)
+    await nothing_happened(bench)
 
 
 @case("REF-008", "An order in an unknown instrument is refused", "type:market")
@@ -124,40 +118,6 @@ async def unknown(bench: Bench) -> None:
         ErrorCode.UNKNOWN_INSTRUMENT,
     )
     expect(refusal.outcome is not Outcome.UNKNOWN, "not_sent or rejected", refusal.outcome)
-
-
-@case(
-    "REF-009",
-    "An order type that isn't declared is refused, not sent as another",
-    "tool:place_order",
-)
-async def undeclared_type(bench: Bench) -> None:
-    left = [each for each in OrderType if each not in bench.capabilities.order_types]
-    if not left:
-        raise Skipped("nothing to refuse: every order type is declared")
-    quote = await bench.quote()
-    answer = await bench.raw("place_order", _raw(bench, left[0], quote.bid))
-    if not answer.is_error:
-        raise Failed("a refusal (unsupported)", "success")
-    expect(answer.error.get("code") == "unsupported", "unsupported", answer.error)
-    await _nothing_happened(bench)
-
-
-def _raw(bench: Bench, kind: OrderType, price: Decimal) -> Mapping[str, Any]:
-    arguments: dict[str, Any] = {
-        "client_order_id": bench.new_id(),
-        "instrument": bench.instrument.instrument,
-        "side": "buy",
-        "order_type": kind.value,
-        "quantity": str(bench.instrument.quantity_min),
-    }
-    if kind in {OrderType.LIMIT, OrderType.STOP_LIMIT}:
-        arguments["limit_price"] = str(price)
-    if kind in {OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED}:
-        arguments["stop_price"] = str(price)
-    if kind is OrderType.TRAILING_STOP:
-        arguments["trailing_stop"] = str(bench.instrument.pip_size * 100)
-    return arguments
 
 
 @case("REF-010", "An order beyond the account's money is refused", "type:market")
@@ -170,7 +130,7 @@ async def too_dear(bench: Bench) -> None:
         ErrorCode.RISK_DENIED,
         ErrorCode.BROKER_REJECTED,
     )
-    await _nothing_happened(bench)
+    await nothing_happened(bench)
 
 
 @case(
@@ -179,7 +139,7 @@ async def too_dear(bench: Bench) -> None:
     "tool:place_order",
 )
 async def told(bench: Bench) -> None:
-    arguments = dict(_raw(bench, OrderType.MARKET, Decimal(1)))
+    arguments = dict(raw_order(bench, OrderType.MARKET, Decimal(1)))
     arguments["quantity"] = str(bench.instrument.quantity_min / 2)
     answer = await bench.raw("place_order", arguments)
     expect(
@@ -196,7 +156,12 @@ async def told(bench: Bench) -> None:
     )
     expect(answer.error["outcome"] in set(Outcome), "a known outcome", answer.error["outcome"])
     expect(answer.error["retry"] in set(Retry), "a known retry", answer.error["retry"])
-    expect(answer.text, "the error as text too", "none")
+    expect(
+        answer.content is None,
+        "the error as text alone",
+        "structured content",
+        "Clients hold structured content against the tool's schema, and would hide the error.",
+    )
 
 
 @case("REF-012", "A refused order leaves no trace among orders and executions", "type:market")
@@ -206,7 +171,7 @@ async def no_trace(bench: Bench) -> None:
     await bench.refused(
         bench.remote.get_order(client_order_id=order.client_order_id), ErrorCode.NOT_FOUND
     )
-    await _nothing_happened(bench)
+    await nothing_happened(bench)
 
 
 @case("REF-013", "An order that never was is not found")
@@ -241,3 +206,36 @@ async def names_field(bench: Bench) -> None:
     )
     expect(refusal.field == "quantity", "field quantity", repr(refusal.field))
     expect(refusal.retry is not Retry.SAFE, "not to be repeated as it is", refusal.retry)
+
+
+@case(
+    "REF-019",
+    "A protection within the minimum distance is refused",
+    "type:market",
+    "feature:stop_loss",
+)
+async def too_near(bench: Bench) -> None:
+    distance = bench.instrument.minimum_stop_distance
+    if distance < bench.instrument.price_step * 2:
+        raise Skipped("the instrument declares no minimum_stop_distance")
+    quote = await bench.quote()
+    await bench.refused(
+        bench.remote.place_order(bench.order(stop_loss=bench.on_grid(quote.bid - distance / 2))),
+        ErrorCode.INVALID_PRICE,
+        field="stop_loss",
+        remedy="Declare the distance at which the venue really refuses.",
+    )
+    await nothing_happened(bench)
+
+
+@case("REF-020", "The largest quantity holds for a limit order as for a market order", "type:limit")
+async def too_large_limit(bench: Bench) -> None:
+    over = bench.instrument.quantity_max + bench.instrument.quantity_step
+    await bench.refused(
+        bench.remote.place_order(await bench.resting(quantity=over)),
+        ErrorCode.INVALID_QUANTITY,
+        ErrorCode.INSUFFICIENT_MARGIN,
+        ErrorCode.RISK_DENIED,
+        remedy="Check the cap before the type is looked at.",
+    )
+    await nothing_happened(bench)

@@ -5,11 +5,15 @@ A server that is our child process ends and is started anew; one at a URL is lef
 
 from __future__ import annotations
 
+import anyio
+
 from mtquant.errors import ErrorCode
-from mtquant.testing.bench import Bench, expect
+from mtquant.model import ModifyRequest
+from mtquant.testing.bench import FAR, NEAR, Bench, expect
 from mtquant.testing.case import case
 from mtquant.testing.cases.fills import changes_after, newest
 from mtquant.testing.cases.orders import LIVE
+from mtquant.testing.cases.races import quietly, settled
 
 
 @case("RST-001", "A working order is there after a restart", "type:limit")
@@ -91,3 +95,26 @@ async def tools_stay(bench: Bench) -> None:
     before = bench.remote.tools_digest
     await bench.restart()
     expect(before == bench.remote.tools_digest, before, bench.remote.tools_digest)
+
+
+@case("RST-008", "An order on its way when the server stops is there once, or never", "type:market")
+async def order_on_its_way(bench: Bench) -> None:
+    order = bench.order()
+    async with anyio.create_task_group() as group:
+        group.start_soon(quietly, lambda: bench.remote.place_order(order))
+        await bench.remote.get_health()  # the order is on its way by now
+        await bench.restart()
+    await settled(bench, order)
+
+
+@case("RST-009", "A changed order keeps its change", "tool:modify_order", "type:limit")
+async def change_stays(bench: Bench) -> None:
+    report = await bench.remote.place_order(await bench.resting())
+    price = await bench.price(report.side, FAR + NEAR)
+    change = ModifyRequest(
+        client_order_id=bench.new_id(), order_id=report.order_id, limit_price=price
+    )
+    await bench.remote.modify_order(change)
+    await bench.restart()
+    found = await bench.remote.get_order(order_id=report.order_id)
+    expect(found.limit_price == price, price, found.limit_price)

@@ -147,3 +147,14 @@ async def stray_date(bench: Bench) -> None:
         ErrorCode.UNSUPPORTED,
         remedy="An argument that has no effect is refused, not dropped.",
     )
+
+
+@case("TIF-013", "An immediate-or-cancel market order fills", "type:market", "tif:ioc")
+async def market_ioc(bench: Bench) -> None:
+    await bench.bought(time_in_force=TimeInForce.IOC)
+
+
+@case("TIF-014", "A fill-or-kill market order fills whole", "type:market", "tif:fok")
+async def market_fok(bench: Bench) -> None:
+    report = await bench.bought(time_in_force=TimeInForce.FOK)
+    expect(report.filled_quantity == report.quantity, report.quantity, report.filled_quantity)
