@@ -58,6 +58,8 @@ bench: .venv/.dev ## Measure, each figure as a ratio to a named reference
 	$(BIN)/python benchmarks/indicators.py
 	$(BIN)/python benchmarks/round_trip.py
 	$(BIN)/python benchmarks/order_path.py
+	$(BIN)/python benchmarks/load.py
+	$(BIN)/python benchmarks/push.py
 
 clean: ## Remove what the targets made
 	rm -rf .venv .mcp-conformance mtquant-demo .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -48,6 +48,7 @@ from mtquant.wire import Remote, run_http, run_stdio, serve
 TOKEN = "benchmark-" * 3
 NUMBERS = count()
 Call = Callable[[], Awaitable[object]]
+LAST: anyio.abc.Process
 
 
 class BareQuote(BaseModel):
@@ -129,15 +130,17 @@ def child(kind: str, port: str) -> None:
         anyio.run(partial(run_http, Trivial(), tokens=tokens, port=int(port)))
 
 
-def command(kind: str, port: int = 0) -> tuple[str, ...]:
-    return (sys.executable, __file__, "--serve", kind, str(port))
+def command(kind: str, port: int = 0, script: str = __file__) -> tuple[str, ...]:
+    return (sys.executable, script, "--serve", kind, str(port))
 
 
 @asynccontextmanager
-async def http_server(kind: str) -> AsyncIterator[str]:
+async def http_server(kind: str, script: str = __file__) -> AsyncIterator[str]:
+    global LAST  # noqa: PLW0603 - whoever measures its memory asks for it
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    process = await anyio.open_process(command(kind, port), stdout=subprocess.DEVNULL, stderr=None)
+    words = command(kind, port, script)
+    LAST = process = await anyio.open_process(words, stdout=subprocess.DEVNULL, stderr=None)
     try:
         while True:
             try:
