@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pluggy
 
@@ -147,16 +148,36 @@ def _load(catalogue: Catalogue, doors: pluggy.PluginManager, point: EntryPoint) 
                 f"implements unknown hook {unknown[0]!r}; hooks are {', '.join(HOOKS.values())}"
             )
         doors.register(module, name=f"{distribution}:{point.name}")
-    except Exception as error:  # noqa: BLE001 - a stranger's import may raise anything
+        hooks = _hooks_of(module, doors)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may raise anything
         return quarantine(f"{type(error).__name__}: {error}")
+    if not hooks:
+        return quarantine(f"implements no hook; hooks are {', '.join(HOOKS.values())}")
     for kind, hook in HOOKS.items():
-        if doors.parse_hookimpl_opts(module, hook) is None:
+        if hook not in hooks:
             continue
         try:
-            plugins = list(getattr(module, hook)())
-        except Exception as error:  # noqa: BLE001 - likewise its hook
+            plugins = list(hooks[hook]())
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise its hook
             quarantine(f"hook {hook}: {type(error).__name__}: {error}", kind)
             continue
         for plugin in plugins:
             catalogue.add(kind, plugin, distribution, version)
     return None
+
+
+_HOOKS: WeakKeyDictionary[Any, dict[str, Callable[[], Iterable[Any]]]] = WeakKeyDictionary()
+
+
+def _hooks_of(module: Any, doors: pluggy.PluginManager) -> dict[str, Callable[[], Iterable[Any]]]:  # noqa: ANN401 - a module
+    """Return the hooks that ``module`` implements, as they were when it was first seen.
+
+    A package's submodule that is named like a hook takes the function's place once it is imported.
+    """
+    if module not in _HOOKS:
+        _HOOKS[module] = {
+            hook: getattr(module, hook)
+            for hook in HOOKS.values()
+            if doors.parse_hookimpl_opts(module, hook) is not None
+        }
+    return _HOOKS[module]

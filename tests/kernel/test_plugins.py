@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -110,3 +111,24 @@ def test_what_is_installed_works() -> None:
     assert problems(load_catalogue()) == {}
     # A second look in the same process finds the same: hooks aren't shadowed by submodules.
     assert load_catalogue().listings == load_catalogue().listings
+
+
+def test_a_submodule_named_like_its_hook_hides_no_plugin_on_the_second_look(
+    modules: dict[str, ModuleType],
+) -> None:
+    point = plugin(modules, "shadowed", "checks", Good)
+    assert load_catalogue([point]).names("check") == ["good"]
+    vars(modules["shadowed"])["checks"] = ModuleType("shadowed.checks")  # as its import does
+    assert load_catalogue([point]).names("check") == ["good"]
+
+
+def test_a_module_that_exits_on_import_or_implements_nothing_is_quarantined(
+    modules: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exits_on_import.py").write_text("raise SystemExit(3)")
+    monkeypatch.syspath_prepend(tmp_path)
+    modules["empty_one"] = sys.modules["empty_one"] = ModuleType("empty_one")
+    points = [EntryPoint(each, each, "mtquant") for each in ("exits_on_import", "empty_one")]
+    found = {each.name: each.problem for each in load_catalogue(points).listings}
+    assert found["exits_on_import"].startswith("SystemExit")
+    assert "implements no hook" in found["empty_one"]
