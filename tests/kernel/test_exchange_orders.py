@@ -481,6 +481,12 @@ def test_bid_and_ask_bars_fill_each_side_at_its_own_prices() -> None:
     assert {each.side: each.price for each in fills(made)} == {BUY: D("1.105"), SELL: D("1.095")}
 
 
+def test_a_crossed_bar_is_no_free_money() -> None:
+    made = exchange()
+    made.on_sides(EUR, (1.1002,) * 4, (1.1000,) * 4, MONDAY + MINUTE)
+    assert (made.quotes[EUR].bid, made.quotes[EUR].ask) == (D("1.1"), D("1.1002"))
+
+
 def test_ambiguous_bars_are_counted_and_ticks_never_are() -> None:
     made = exchange()
     made.place(order(stop_loss="1.09", take_profit="1.11"), MONDAY)

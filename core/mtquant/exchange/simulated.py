@@ -64,7 +64,11 @@ class Exchange(Commands):
         self.quotes[symbol] = Quote(instrument=symbol, bid=bid, ask=ask, time=time)
 
     def set_sides(self, symbol: str, bid: float, ask: float, time: int) -> None:
-        """Set bid and ask without matching anything."""
+        """Set bid and ask without matching anything.
+
+        Recorded feeds cross at times: then the two are taken the other way round.
+        """
+        bid, ask = min(bid, ask), max(bid, ask)
         below, above = self._on_grid(symbol, bid, ROUND_FLOOR), self._on_grid(symbol, ask)
         self.quotes[symbol] = Quote(instrument=symbol, bid=below, ask=above, time=time)
 
@@ -96,8 +100,9 @@ class Exchange(Commands):
         if not self._record.working.get(symbol):
             self._settle(symbol, time)
             return
-        below = [self._on_grid(symbol, each, ROUND_FLOOR) for each in bid]
-        above = [self._on_grid(symbol, each) for each in ask]
+        both = list(zip(bid, ask, strict=True))
+        below = [self._on_grid(symbol, min(each), ROUND_FLOOR) for each in both]
+        above = [self._on_grid(symbol, max(each)) for each in both]
         self._match(symbol, Reach(Span(*below), Span(*above)), time, self.terms[symbol].liquidity)
 
     def on_quote(
