@@ -19,10 +19,18 @@ from mtquant.contract import Broker
 from mtquant.errors import Refused
 from mtquant.model import Capabilities, Environment
 from mtquant.testing import BrokerContract, all_cases, near, run
-from mtquant.testing.case import Case, Group, case, declared_by
+from mtquant.testing.case import Group, case, declared_by
 from mtquant.testing.connection import Target
-from mtquant.testing.report import as_badge, as_json, as_junit, as_matrix
+from mtquant.testing.report import (
+    as_badge,
+    as_json,
+    as_junit,
+    as_list,
+    as_matrix,
+    as_shield,
+)
 from mtquant.testing.run import Outcome, Run
+from mtquant.testing.targets import NEWEST
 from mtquant.wire import Remote, serve
 
 CASES = {each.number: each for each in all_cases()}
@@ -34,6 +42,8 @@ class TestNetting(BrokerContract):
 
 
 class TestHedging(BrokerContract):
+    protocols = (NEWEST,)
+
     def broker(self) -> Broker:
         return Hedging()
 
@@ -45,6 +55,10 @@ def test_there_are_at_least_a_hundred_cases_in_thirteen_groups() -> None:
         numbers = [int(each.number[4:]) for each in CASES.values() if each.group is group]
         assert numbers == list(range(1, len(numbers) + 1))
     assert len({each.title for each in CASES.values()}) == len(CASES)
+
+
+def test_every_case_has_a_remedy_to_offer() -> None:
+    assert [each.number for each in CASES.values() if not each.remedy.endswith(".")] == []
 
 
 def wrongly(name: str, folder: Path) -> Target:
@@ -71,6 +85,7 @@ def test_a_wrong_broker_is_caught_by_its_case(name: str, tmp_path: Path) -> None
     (result,) = done.results
     assert result.outcome is Outcome.FAILED, result.why
     assert "expected" in result.why or "must succeed" in result.why
+    assert result.why.endswith(".")
 
 
 def test_at_least_fifteen_mistakes_are_tried() -> None:
@@ -126,6 +141,9 @@ def test_the_matrix_and_the_badge_come_from_the_run(runs: list[Run]) -> None:
     matrix = as_matrix(runs)
     assert "| order types | market, limit" in matrix
     assert re.search(r"\| ORD-006 \|.*\| \*\*failed\*\* \|", matrix)
+    assert "| position mode | netting | hedging |" in matrix
+    shield = json.loads(as_shield(runs))
+    assert (shield["message"], shield["schemaVersion"]) == ("1 failed", 1)
     badge = as_badge(runs)
     assert "1 failed" in badge
     ET.fromstring(badge)  # noqa: S314 - our own output
@@ -157,9 +175,6 @@ def test_a_wrong_call_is_one_line_and_exit_2(words: list[str], told: str) -> Non
 
 def test_the_documented_cases_are_the_cases() -> None:
     text = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| ([A-Z]{3}-\d{3}) \| (.+?) \| (.*?) \|$", text, re.MULTILINE)
-
-    def row(each: Case) -> tuple[str, str, str]:
-        return each.number, each.title, ", ".join(each.needs)
-
-    assert listed == [row(each) for each in CASES.values()]
+    _, _, listed = text.partition("## The cases")
+    wanted = as_list(all_cases())
+    assert f"## The cases{listed}" == wanted, "write what report.as_list returns into the document"

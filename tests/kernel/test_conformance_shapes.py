@@ -7,14 +7,11 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.kernel.wrong_brokers import SYMBOLS, Good
+from tests.kernel.wrong_brokers import Good, Stepped
 
-from mtquant.clock import SECOND, SystemClock
 from mtquant.contract import Broker
-from mtquant.exchange import ExchangeSettings
 from mtquant.model import (
     Account,
-    Advanced,
     Capabilities,
     Changes,
     CloseRequest,
@@ -32,7 +29,6 @@ from mtquant.model import (
     Quotes,
     TimeInForce,
 )
-from mtquant.simulated_broker import SimulatedBroker
 from mtquant.testing import near, run
 from mtquant.testing.run import Outcome, Run
 from mtquant.wire.offered import check_offered
@@ -130,35 +126,6 @@ class LimitOnly(MarketOnly):
 
     order_types = (OrderType.LIMIT,)
     times = (TimeInForce.GTC,)
-
-
-class Stepped(SimulatedBroker):
-    """Its clock is moved by its client; prices swing by a tenth of a percent."""
-
-    def __init__(self) -> None:
-        self._now = SystemClock().now()
-        super().__init__(ExchangeSettings(), SYMBOLS, SystemClock())
-
-    def now(self) -> int:
-        return self._now
-
-    def mid(self, symbol: str, now: int) -> float:
-        swing = 1 + 0.001 * (1 - abs(now // SECOND % 240 / 120 - 1))
-        return (1.1 if symbol == "EUR/USD" else 150.0) * swing
-
-    async def get_capabilities(self) -> Capabilities:
-        return replace(await super().get_capabilities(), clock="stepped")
-
-    async def advance_clock(self, to: int) -> Advanced:
-        self._now = max(to, self._now)
-        self.sync()
-        quotes = await self.get_quotes(SYMBOLS)
-        return Advanced(
-            time=self._now,
-            cursor=str(self.exchange.seq),
-            account=await self.get_account(),
-            quotes=quotes.quotes,
-        )
 
 
 class Plain(Good):

@@ -8,26 +8,31 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
-from mtquant.clock import SECOND, SystemClock
+from mtquant.clock import SECOND, Clock, SystemClock
 from mtquant.contract import tool
-from mtquant.errors import Refused
+from mtquant.errors import OutcomeUnknown, Refused
 from mtquant.exchange import ExchangeSettings
 from mtquant.ledger import Ledger, Row, State
 from mtquant.model import (
     UNCHANGED,
     Account,
+    Advanced,
     Canceled,
     Capabilities,
     Changes,
     CloseRequest,
     Environment,
+    Feature,
     Fills,
     Health,
+    Instrument,
+    Instruments,
     MassCancel,
     ModifyRequest,
     OrderPreview,
     OrderReport,
     OrderRequest,
+    Orders,
     OrderStatus,
     OrderType,
     Position,
@@ -437,3 +442,227 @@ class RefusalAsReport(Good):
 def folder_ledger(kind: type[Good], folder: Path) -> Ledger:
     """Return the ledger that a wrong broker is served with."""
     return kind.ledger(folder / "ledger.db", SystemClock())
+
+
+@caught_by("REF-002")
+class CapsAllButMarket(Good):
+    """Declares a largest quantity, and looks at it for limit orders alone."""
+
+    async def get_instrument(self, instrument: str) -> Instrument:
+        return replace(await super().get_instrument(instrument), quantity_max=Decimal(50_000))
+
+    async def search_instruments(
+        self, query: str, limit: int = 100, cursor: str | None = None
+    ) -> Instruments:
+        found = await super().search_instruments(query, limit, cursor)
+        capped = (replace(each, quantity_max=Decimal(50_000)) for each in found.instruments)
+        return replace(found, instruments=tuple(capped))
+
+    async def place_order(self, order: OrderRequest) -> OrderReport:
+        if order.order_type is OrderType.LIMIT and order.quantity > 50_000:
+            raise Refused("invalid_quantity", "at most 50000", field="quantity")
+        return await super().place_order(order)
+
+
+@caught_by("REF-020")
+class CapsAllButLimit(CapsAllButMarket):
+    async def place_order(self, order: OrderRequest) -> OrderReport:
+        if order.order_type is OrderType.MARKET and order.quantity > 50_000:
+            raise Refused("invalid_quantity", "at most 50000", field="quantity")
+        return await Good.place_order(self, order)
+
+
+@caught_by("IDM-014")
+class ForgetsWhatTimedOut(Good):
+    """Executes, says that it timed out, and has it recorded as never having been."""
+
+    async def place_order(self, order: OrderRequest) -> OrderReport:
+        await super().place_order(replace(order, client_order_id=f"n{self.exchange.numbered}"))
+        raise OutcomeUnknown("timed out")
+
+
+class LedgerOfOneProcess(Ledger):
+    """Keeps ids in memory."""
+
+    def __init__(self, path: str | Path, clock: Clock, *, account: str = "") -> None:
+        del path
+        super().__init__(":memory:", clock, account=account)
+
+
+class KeepsIdsInMemory(Good):
+    """Takes each copy of an order for another, unless one process has seen both."""
+
+    ledger = LedgerOfOneProcess
+
+    async def place_order(self, order: OrderRequest) -> OrderReport:
+        fresh = replace(order, client_order_id=f"n{self.exchange.numbered}")
+        report = await super().place_order(fresh)
+        return replace(report, client_order_id=order.client_order_id)
+
+
+@caught_by("IDM-012")
+class ConsumesTwice(KeepsIdsInMemory):
+    pass
+
+
+@caught_by("RST-002")
+class ForgetsAtRestart(KeepsIdsInMemory):
+    pass
+
+
+@caught_by("REF-009")
+class SendsStopLimitsUndeclared(Good):
+    async def get_capabilities(self) -> Capabilities:
+        found = await super().get_capabilities()
+        types = tuple(each for each in found.order_types if each is not OrderType.STOP_LIMIT)
+        return replace(found, order_types=types)
+
+
+@caught_by("REF-018")
+class DropsUndeclaredStops(Good):
+    async def get_capabilities(self) -> Capabilities:
+        found = await super().get_capabilities()
+        kept = tuple(each for each in found.features if each is not Feature.STOP_LOSS)
+        return replace(found, features=kept)
+
+    async def place_order(self, order: OrderRequest) -> OrderReport:
+        return await super().place_order(replace(order, stop_loss=None))
+
+
+@caught_by("FIL-009")
+class StartsOverSilently(Good):
+    async def get_changes(
+        self, since: str | None = None, limit: int = 1000, wait_s: float = 0
+    ) -> Changes:
+        known = since if since is None or since.isdigit() else None
+        return await super().get_changes(known, limit, wait_s)
+
+
+@caught_by("FIL-008")
+class NeverWaits(Good):
+    async def get_changes(
+        self, since: str | None = None, limit: int = 1000, wait_s: float = 0
+    ) -> Changes:
+        del wait_s
+        return await super().get_changes(since, limit)
+
+
+@caught_by("POS-009")
+class ClosesWhole(Good):
+    async def close_position(self, close: CloseRequest) -> OrderReport:
+        return await super().close_position(replace(close, quantity=None))
+
+
+@caught_by("IDM-009")
+class CutsIds(Good):
+    async def place_order(self, order: OrderRequest) -> OrderReport:
+        return await super().place_order(replace(order, client_order_id=order.client_order_id[:31]))
+
+
+@caught_by("DAT-019")
+class AnswersForAnyAccount(Good):
+    async def get_account(self, account_id: str | None = None) -> Account:
+        del account_id
+        return await super().get_account()
+
+
+@caught_by("DAT-011")
+class LeavesUnknownOut(Good):
+    async def get_quotes(self, instruments: tuple[str, ...]) -> Quotes:
+        return await super().get_quotes(tuple(each for each in instruments if each in SYMBOLS))
+
+
+class Stepped(Good):
+    """A good one whose clock its client moves; each minute's swing is wider than the last's."""
+
+    def __init__(self) -> None:
+        self._now = self._began = SystemClock().now()
+        super().__init__()
+
+    def now(self) -> int:
+        return self._now
+
+    def mid(self, symbol: str, now: int) -> float:
+        minute = (now - self._began) // (60 * SECOND)
+        return super().mid(symbol, now) * (1 + 0.0002 * (minute if minute % 2 else -minute))
+
+    async def get_capabilities(self) -> Capabilities:
+        return replace(await super().get_capabilities(), clock="stepped")
+
+    async def advance_clock(self, to: int) -> Advanced:
+        self._now = max(to, self._now)
+        self.sync()
+        return Advanced(
+            time=self._now,
+            cursor=str(self.exchange.seq),
+            account=await self.get_account(),
+            quotes=(await self.get_quotes(SYMBOLS)).quotes,
+        )
+
+
+@caught_by("ORD-025")
+class FillsBeyondLimit(Stepped):
+    async def get_order(
+        self, order_id: str | None = None, client_order_id: str | None = None
+    ) -> OrderReport:
+        report = await super().get_order(order_id, client_order_id)
+        if report.status is not OrderStatus.FILLED or report.limit_price is None:
+            return report
+        return replace(report, average_price=report.limit_price * 2, fills=())
+
+
+@caught_by("PRT-011")
+class LeavesTheOther(Stepped):
+    """When a protection fills, leaves a resting order where the other one was."""
+
+    async def advance_clock(self, to: int) -> Advanced:
+        held = {each.instrument for each in self.exchange.positions()}
+        advanced = await super().advance_clock(to)
+        for symbol in held - {each.instrument for each in self.exchange.positions()}:
+            orphan = OrderRequest(
+                client_order_id=f"orphan{self.exchange.numbered}",
+                instrument=symbol,
+                side=Side.BUY,
+                order_type=OrderType.LIMIT,
+                quantity=Decimal(1000),
+                limit_price=Decimal("0.5"),
+            )
+            await self.place_order(orphan)
+        return advanced
+
+
+@caught_by("TIF-006")
+class NeverExpires(Stepped):
+    async def place_order(self, order: OrderRequest) -> OrderReport:
+        if order.time_in_force is TimeInForce.GTD:
+            order = replace(order, time_in_force=TimeInForce.GTC, expire_time=None)
+        report = await super().place_order(order)
+        return replace(report, time_in_force=TimeInForce.GTD)
+
+
+@caught_by("PRT-012")
+class TrailsBack(Stepped):
+    """Reports a trailing stop that follows the price down as well as up."""
+
+    async def list_orders(
+        self, status: OrderStatus | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Orders:
+        found = await super().list_orders(status, limit, cursor)
+        bid = self.exchange.quotes["EUR/USD"].bid
+        moved = (
+            replace(each, stop_price=bid - each.trailing_stop) if each.trailing_stop else each
+            for each in found.orders
+        )
+        return replace(found, orders=tuple(moved))
+
+
+@caught_by("REF-019")
+class IgnoresItsDistance(Good):
+    """Declares a minimum distance of protections, and doesn't keep it."""
+
+    async def search_instruments(
+        self, query: str, limit: int = 100, cursor: str | None = None
+    ) -> Instruments:
+        found = await super().search_instruments(query, limit, cursor)
+        far = (replace(x, minimum_stop_distance=x.pip_size * 20) for x in found.instruments)
+        return replace(found, instruments=tuple(far))

@@ -186,10 +186,13 @@ def _print(runs: Sequence[Run]) -> None:
     console.print(table)
     _print_matrix(console, declared)
     for run in runs:
+        failures: dict[str, list[str]] = {}
         for each in run.results:
             if each.outcome is Outcome.FAILED:
-                console.print(f"[red]{each.case.number}[/] {run.target}", highlight=False)
-                console.print(f"    {each.why}", markup=False, highlight=False)
+                failures.setdefault(each.why, []).append(each.case.number)
+        for text, numbered in failures.items():
+            console.print(f"[red]{', '.join(numbered)}[/] {run.target}", highlight=False)
+            console.print(f"    {text}", markup=False, highlight=False)
     numbers = count(runs)
     console.print(
         f"{numbers[Outcome.PASSED]} passed, {numbers[Outcome.FAILED]} failed, "

@@ -27,7 +27,8 @@ from mtquant.model import (
     Side,
     TimeInForce,
 )
-from mtquant.testing.case import Failed
+from mtquant.testing.case import Failed, shown
+from mtquant.testing.choice import cheapest
 from mtquant.testing.connection import Connection, Target
 from mtquant.testing.safety import check_empty, check_environment
 from mtquant.wire import Remote
@@ -37,7 +38,8 @@ FAR = Decimal("0.2")
 """How far from the market a resting order stands, as a share of the price."""
 NEAR = Decimal("0.02")
 _STEPS_S = (1, 60, 3600, 86_400) * 2
-_QUOTES_AT_ONCE = 50
+_MINUTE_S = 60
+_ATTEMPTS = 5
 ANSWER_LIMIT_S = 15.0
 """A server that takes longer to refuse a wrong argument hangs on it."""
 _OF_ORDERS = set(ErrorCode) - {ErrorCode.NOT_CONNECTED, ErrorCode.INTERNAL}
@@ -55,18 +57,18 @@ class Bench:
         self.capabilities: Capabilities
         self.instruments: tuple[Instrument, ...] = ()
         self._instrument: Instrument | None = None
+        self._flat = True
+        self._cursor: str | None = None
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Bench]:
-        """Connect, learn what there is, and leave the account flat at the end.
+        """Connect, and learn what there is.
 
         Raises BrokerError where the broker can't be reached, its account is live or not empty.
         """
         async with self._connection.opened():
             await self._learn()
             yield self
-            await self.ready()
-            await self.clean()
 
     @property
     def remote(self) -> Remote:
@@ -82,9 +84,16 @@ class Bench:
         return self._connection.another()
 
     async def ready(self) -> None:
-        """Connect anew where the last case broke the connection."""
+        """Connect anew, and clean up again, where the last case made that impossible."""
         if self.remote.closed:
             await self.restart()
+        if not self._flat:
+            await self.clean()
+
+    async def tidy(self) -> None:
+        """Leave the account flat, over a new connection where the case broke the old one."""
+        self._flat = False
+        await self.ready()
 
     async def _learn(self) -> None:
         self.capabilities = await self.remote.get_capabilities()
@@ -95,28 +104,13 @@ class Bench:
             return
         found = await self.remote.search_instruments("", limit=1000)
         self.instruments = tuple(each for each in found.instruments if each.tradable)
-        await self._choose()
-
-    async def _choose(self) -> None:
-        """Choose what cases trade: the smallest order that costs least, of what has a price.
-
-        Cost is counted in quote currencies as they come: it only has to be small.
-        """
-        by_name = {each.instrument: each for each in self.instruments[:_QUOTES_AT_ONCE]}
-        moves = _STEPS_S if self.trades and self.stepped else ()
-        quotes = (await self.remote.get_quotes(tuple(by_name))).quotes
+        moves = (None, *_STEPS_S) if self.trades and self.stepped else (None,)
         for seconds in moves:
-            if len(quotes) == len(by_name):
+            if seconds:
+                await self.step(seconds)
+            self._instrument, missing = await cheapest(self.remote, self.instruments)
+            if not missing:
                 break
-            await self.step(seconds)
-            quotes = (await self.remote.get_quotes(tuple(by_name))).quotes
-        cost = {
-            each.instrument: by_name[each.instrument].quantity_min * each.mid
-            for each in quotes
-            if each.instrument in by_name
-        }
-        if cost:
-            self._instrument = by_name[min(cost, key=lambda name: cost[name])]
 
     # --- what there is -----------------------------------------------------------------------
 
@@ -203,10 +197,10 @@ class Bench:
 
     async def filled(self, report: OrderReport) -> OrderReport:
         """Wait until an order has ended, and return its report; raises Failed unless filled."""
-        for _ in range(10):
+        for wait in range(_ATTEMPTS):
             if report.status in _ENDED:
                 break
-            await self.remote.get_changes(wait_s=0.2)
+            await self._pass(wait)
             report = await self.remote.get_order(order_id=report.order_id)
         if report.status is not OrderStatus.FILLED:
             raise Failed("a filled order", f"{report.status} ({report.reason_text})")
@@ -218,6 +212,20 @@ class Bench:
         if len(held) != 1:
             raise Failed(f"one position in {self.instrument.instrument}", held or "none")
         return held[0]
+
+    async def _pass(self, attempt: int) -> None:
+        """Let time pass in which an order may come to its end, more at each attempt.
+
+        A simulated venue may fill no more before its next bar, and bars may be of an hour.
+        """
+        if self.stepped:
+            await self.step(_MINUTE_S * 4**attempt)
+            return
+        page = await self.remote.get_changes(since=self._cursor)
+        while page.more:
+            page = await self.remote.get_changes(since=page.cursor)
+        self._cursor = page.cursor
+        await self.remote.get_changes(since=self._cursor, wait_s=0.1 * 2**attempt)
 
     async def positions(self) -> tuple[Position, ...]:
         """Return the open positions of the instrument that cases trade."""
@@ -235,18 +243,28 @@ class Bench:
                 return found
 
     async def close(self, position: Position, quantity: Decimal | None = None) -> OrderReport:
-        """Close a position, or part of it."""
+        """Close a position, or part of it; where the market takes none of it now, a little later.
+
+        Raises Failed where it isn't closed in the end.
+        """
         named = (
             {"instrument": position.instrument}
             if self.netting
             else {"position_id": position.position_id}
         )
-        request = CloseRequest(client_order_id=self.new_id(), quantity=quantity, **named)
-        return await self.filled(await self.remote.close_position(request))
+        for attempt in range(_ATTEMPTS):
+            request = CloseRequest(client_order_id=self.new_id(), quantity=quantity, **named)
+            report = await self.remote.close_position(request)
+            left = quantity is None or not report.filled_quantity
+            if report.status is not OrderStatus.CANCELED or not left:
+                break
+            await self._pass(attempt)
+        return await self.filled(report)
 
     async def clean(self) -> None:
         """Cancel every order and close every position."""
-        if not self.trades or self.remote.closed:
+        if not self.trades:
+            self._flat = True
             return
         if "cancel_orders" in self.capabilities.tools:
             await self.remote.cancel_orders(MassCancel.ALL)
@@ -255,6 +273,7 @@ class Bench:
                 await self.remote.cancel_order(order_id=order_id)
         for each in (await self.remote.get_positions()).positions:
             await self.close(each)
+        self._flat = True
 
     # --- what is expected --------------------------------------------------------------------
 
@@ -294,7 +313,7 @@ class Bench:
             return refusal
         except BrokerError as error:
             raise Failed(f"a refusal ({wanted})", f"{error.outcome}: {error}", remedy) from None
-        raise Failed(f"a refusal ({wanted})", f"success: {result}"[:300], remedy)
+        raise Failed(f"a refusal ({wanted})", f"success: {shown(result)}", remedy)
 
 
 def expect(condition: object, expected: object, got: object, remedy: str = "") -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import getdoc
 from typing import TYPE_CHECKING
 
-from mtquant.model import Capabilities
+from mtquant.model import Capabilities, OrderReport
 
 if TYPE_CHECKING:
     from mtquant.testing.bench import Bench
 
+SHOWN_LIMIT = 300
 Check = Callable[["Bench"], Awaitable[None]]
 
 
@@ -33,12 +35,28 @@ class Group(StrEnum):
     HOSTILE = "HST"
 
 
+def shown(value: object) -> str:
+    """Return ``value`` as a failure tells it: short, and in decimals as they are written."""
+    match value:
+        case OrderReport():
+            filled = f"{value.filled_quantity} of {value.quantity} filled"
+            return (
+                f"order {value.order_id}, {value.status}: {value.side} {value.order_type}, {filled}"
+            )
+        case tuple() | list() | set() | frozenset():
+            return ", ".join(shown(each) for each in value) or "none"
+        case _:
+            text = str(value)
+            return text if len(text) <= SHOWN_LIMIT else f"{text[:SHOWN_LIMIT]}…"
+
+
 class Failed(AssertionError):
     """A broker broke a promise; the message says what was expected, what came, and the remedy."""
 
     def __init__(self, expected: object, got: object, remedy: str = "") -> None:
-        text = f"expected {expected}; got {got}"
+        text = f"expected {shown(expected)}; got {shown(got)}"
         super().__init__(f"{text}. {remedy}" if remedy else text)
+        self.remedy = remedy
 
 
 class Skipped(Exception):
@@ -53,6 +71,11 @@ class Case:
     title: str
     needs: tuple[str, ...]
     check: Check
+
+    @property
+    def remedy(self) -> str:
+        """What a broker's author can do where it fails: the check's docstring."""
+        return getdoc(self.check) or ""
 
     @property
     def group(self) -> Group:

@@ -21,9 +21,10 @@ _DONE: dict[type, dict[str, dict[str, Result]]] = {}
 class BrokerContract:
     """Derive a test class from this, and say what is tested: a broker, a server, or both.
 
-    Override :meth:`broker` to return a fresh broker on an empty paper account, or
-    :meth:`endpoint` to return where its server is. Each case is a test of its own; all of them
-    run once for each end and generation of the protocol, when the first is asked for.
+    Override :meth:`broker` to return a broker on an empty paper account, which is left and
+    entered anew at each restart, or :meth:`endpoint` to return where its server is. Each case is
+    a test of its own; all of them run once for each end and generation of the protocol, when the
+    first is asked for.
     """
 
     protocols: ClassVar[tuple[str, ...]] = (NEWEST, OLDEST)
@@ -38,9 +39,12 @@ class BrokerContract:
 
     def pytest_generate_tests(self, metafunc: Any) -> None:  # noqa: ANN401 - pytest's
         """Make a test of each case for each end and generation of the protocol."""
-        cases = all_cases()
-        metafunc.parametrize("target", list(self.targets()))
+        cases, targets = all_cases(), list(self.targets())
+        if not targets:  # pytest would skip it all, and nobody would notice
+            msg = f"{type(self).__name__} overrides neither broker() nor endpoint()"
+            raise TypeError(msg)
         metafunc.parametrize("case", cases, ids=[each.number for each in cases])
+        metafunc.parametrize("target", targets)
 
     def test_contract(self, case: Case, target: str) -> None:
         """Assert that ``case`` passed; skip it where the broker doesn't declare what it needs."""

@@ -18,6 +18,7 @@ from mtquant.testing.case import Case, Failed, Skipped, all_cases
 from mtquant.testing.connection import Target
 
 CASE_LIMIT_S = 30.0
+TIDY_REMEDY = "Working orders must be cancellable, and positions closable, at any time."
 
 
 class Outcome(StrEnum):
@@ -77,9 +78,9 @@ async def run(
     return Run(target.name, bench.capabilities, tuple(results))
 
 
-def _first(group: BaseExceptionGroup[BrokerError]) -> BrokerError:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+def _first(error: BaseException) -> BaseException:
+    """Return the first of what a group of tasks raised, or what was raised alone."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def run_case(bench: Bench, case: Case, target: str) -> Result:
@@ -97,42 +98,42 @@ async def _case(bench: Bench, case: Case) -> tuple[Outcome, str]:
     if outcome is Outcome.FAILED:
         return outcome, f"the case can't begin: {why}"
     try:
-        outcome, why = await _try(partial(case.check, bench))
+        outcome, why = await _try(partial(case.check, bench), case.remedy)
     finally:
         with anyio.CancelScope(shield=True):
-            left, problem = await _try(partial(_tidy, bench))
+            left, problem = await _try(bench.tidy)
     if left is Outcome.FAILED and outcome is not Outcome.FAILED:
         return left, f"the account can't be left flat: {problem}"
     return outcome, why
 
 
-async def _tidy(bench: Bench) -> None:
-    await bench.ready()
-    await bench.clean()
-
-
-async def _try(act: Callable[[], Awaitable[None]]) -> tuple[Outcome, str]:
-    """Return what becomes of ``act``, and why."""
+async def _try(
+    act: Callable[[], Awaitable[None]], remedy: str = TIDY_REMEDY
+) -> tuple[Outcome, str]:
+    """Return what becomes of ``act``, and why; ``remedy`` is for what brings none of its own."""
     try:
         with anyio.fail_after(CASE_LIMIT_S):
             await act()
     except Exception as error:  # noqa: BLE001 - an answer of a wrong shape may break a case anywhere
-        return _told(error)
+        return _told(_first(error), remedy)
     return Outcome.PASSED, ""
 
 
-def _told(error: BaseException) -> tuple[Outcome, str]:
+def _told(error: BaseException, remedy: str) -> tuple[Outcome, str]:
+    if isinstance(error, Skipped):
+        return Outcome.SKIPPED, str(error)
+    if isinstance(error, Failed) and error.remedy:
+        return Outcome.FAILED, str(error)
+    return Outcome.FAILED, f"{_reason(error).removesuffix('.')}. {remedy}"
+
+
+def _reason(error: BaseException) -> str:
     match error:
-        case BaseExceptionGroup():
-            return _told(error.exceptions[0])
-        case Skipped():
-            return Outcome.SKIPPED, str(error)
         case Failed():
-            return Outcome.FAILED, str(error)
+            return str(error)
         case BrokerError():
-            why = f"a call that must succeed failed: {error.code} ({error.outcome}): {error}"
-            return Outcome.FAILED, why
+            return f"a call that must succeed failed: {error.code} ({error.outcome}): {error}"
         case TimeoutError():
-            return Outcome.FAILED, f"no end within {CASE_LIMIT_S:g} s"
+            return f"no end within {CASE_LIMIT_S:g} s"
         case _:
-            return Outcome.FAILED, f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {error}"

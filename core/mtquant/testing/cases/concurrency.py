@@ -34,6 +34,7 @@ async def together(acts: list[Callable[[], Awaitable[object]]]) -> list[object]:
 
 @case("CON-001", "Ten orders at once are ten orders", "type:limit")
 async def orders(bench: Bench) -> None:
+    """Match each answer of the venue to its own request, by id."""
     wanted = [await bench.resting() for _ in range(AT_ONCE)]
     found = await together(
         [(lambda order=each: bench.remote.place_order(order)) for each in wanted]  # type: ignore[misc]
@@ -48,6 +49,7 @@ async def orders(bench: Bench) -> None:
 
 @case("CON-002", "Reads at once are each answered with their own", "tool:get_quotes")
 async def reads(bench: Bench) -> None:
+    """Match each answer of the venue to its own request, by id."""
     name = bench.instrument.instrument
     acts: list[Callable[[], Awaitable[object]]] = []
     for _ in range(AT_ONCE):
@@ -59,6 +61,7 @@ async def reads(bench: Bench) -> None:
 
 @case("CON-003", "A waiting read holds up no other call")
 async def waiting(bench: Bench) -> None:
+    """Await in get_changes; don't hold a lock or a thread that others need."""
     cursor = await newest(bench)
     with anyio.move_on_after(15) as late:
         async with anyio.create_task_group() as group:
@@ -71,6 +74,7 @@ async def waiting(bench: Bench) -> None:
 
 @case("CON-004", "Cancels of one order at once agree", "type:limit")
 async def cancels(bench: Bench) -> None:
+    """Answer each cancel with the order's state once the venue confirms it."""
     report = await bench.remote.place_order(await bench.resting())
     found = await together(
         [lambda: bench.remote.cancel_order(order_id=report.order_id) for _ in range(3)]
@@ -81,6 +85,7 @@ async def cancels(bench: Bench) -> None:
 
 @case("CON-005", "A cancel against a fill ends in one of the two", "type:limit")
 async def cancel_against_fill(bench: Bench) -> None:
+    """Report what the venue says became of the order; either may win."""
     limit = await bench.price(bench.order().side, Decimal("-0.01"))
     order = await bench.resting(limit_price=limit)
     await together(
@@ -104,6 +109,7 @@ async def cancel_against_fill(bench: Bench) -> None:
 
 @case("CON-006", "Closes of one position at once close it once", "type:market")
 async def closes(bench: Bench) -> None:
+    """Close what is held when the close acts, never what was held before."""
     await bench.bought()
     position = await bench.position()
     await together([lambda: bench.close(position) for _ in range(3)])

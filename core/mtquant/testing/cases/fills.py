@@ -46,6 +46,7 @@ async def fills_by_pages(bench: Bench, limit: int, since: str | None = None) -> 
 
 @case("FIL-001", "An order's executions add up to what has filled", "type:market")
 async def add_up(bench: Bench) -> None:
+    """Keep each execution with the ids of its order."""
     report = await bench.bought()
     fills = (await bench.remote.list_fills(order_id=report.order_id)).fills
     total = sum((each.quantity for each in fills), Decimal(0))
@@ -58,6 +59,7 @@ async def add_up(bench: Bench) -> None:
 
 @case("FIL-002", "Executions by pages of one are those of one page", "type:market")
 async def pages(bench: Bench) -> None:
+    """Order executions as they happened, and make the cursor the last one's place."""
     since = (await bench.remote.list_fills(limit=1000)).next_cursor
     for side in (Side.BUY, Side.SELL, Side.BUY):
         await bench.bought(side=side)
@@ -69,6 +71,7 @@ async def pages(bench: Bench) -> None:
 
 @case("FIL-003", "A cursor brings only what came after it", "type:market")
 async def since(bench: Bench) -> None:
+    """Return only what came after the cursor."""
     first = await bench.bought()
     cursor = await fills_cursor(bench)
     second = await bench.bought()
@@ -89,6 +92,7 @@ async def fills_cursor(bench: Bench) -> str:
 
 @case("FIL-004", "Execution ids are unique", "type:market")
 async def unique(bench: Bench) -> None:
+    """Use the venue's execution id, or make one of order and sequence."""
     for side in (Side.BUY, Side.SELL):
         await bench.bought(side=side)
     names = [each.execution_id for each in await fills_by_pages(bench, 1000)]
@@ -97,6 +101,7 @@ async def unique(bench: Bench) -> None:
 
 @case("FIL-005", "Changes bring an order and its execution", "type:market")
 async def changed(bench: Bench) -> None:
+    """Record the order's state and its execution before the order is answered."""
     cursor = await newest(bench)
     report = await bench.bought()
     pages = await changes_after(bench, cursor)
@@ -110,6 +115,7 @@ async def changed(bench: Bench) -> None:
 
 @case("FIL-006", "Changes by pages of one skip and repeat no execution", "type:market")
 async def changed_pages(bench: Bench) -> None:
+    """Advance the cursor by what was returned, no more and no less."""
     cursor = await newest(bench)
     for side in (Side.BUY, Side.SELL, Side.BUY):
         await bench.bought(side=side)
@@ -120,6 +126,7 @@ async def changed_pages(bench: Bench) -> None:
 
 @case("FIL-007", "Nothing new is an empty answer with a cursor that still works")
 async def nothing_new(bench: Bench) -> None:
+    """Return the same cursor where nothing is new."""
     cursor = await newest(bench)
     page = await bench.remote.get_changes(since=cursor)
     expect(not page.orders and not page.fills and not page.more, "nothing", page)
@@ -129,6 +136,7 @@ async def nothing_new(bench: Bench) -> None:
 
 @case("FIL-008", "A long poll ends when something happens", "type:market")
 async def long_poll(bench: Bench) -> None:
+    """Wake who waits in get_changes when an order or execution is recorded."""
     cursor = await newest(bench)
     pages: list[Changes] = []
 
@@ -147,12 +155,10 @@ async def long_poll(bench: Bench) -> None:
 
 @case("FIL-009", "A cursor from elsewhere is refused")
 async def strange_cursor(bench: Bench) -> None:
-    for act in (
-        bench.remote.get_changes(since="no-such-cursor"),
-        bench.remote.list_fills(since="no-such-cursor"),
-    ):
+    """Refuse a cursor that this server has not given, or that lies ahead."""
+    for ask in (bench.remote.get_changes, bench.remote.list_fills):
         await bench.refused(
-            act,
+            ask(since="no-such-cursor"),
             ErrorCode.INVALID_ARGUMENT,
             remedy="Starting over in silence repeats executions; starting at the end loses them.",
         )
@@ -160,6 +166,7 @@ async def strange_cursor(bench: Bench) -> None:
 
 @case("FIL-010", "Executions are listed by instrument", "type:market")
 async def by_instrument(bench: Bench) -> None:
+    """Choose executions by instrument, in your own spelling."""
     report = await bench.bought()
     name = bench.instrument.instrument
     found = await fills_by_name(bench, name)
@@ -181,11 +188,13 @@ async def fills_by_name(bench: Bench, name: str) -> list[Fill]:
 
 @case("FIL-011", "Executions of an unknown instrument are an error, not an empty list")
 async def by_unknown(bench: Bench) -> None:
+    """Raise unknown_instrument before looking for executions."""
     await bench.refused(bench.remote.list_fills(instrument="NOSUCH9"), ErrorCode.UNKNOWN_INSTRUMENT)
 
 
 @case("FIL-012", "Executions from a time to another lie between them", "type:market")
 async def by_time(bench: Bench) -> None:
+    """Include an execution at from, and leave out one at to."""
     report = await bench.bought()
     (fill,) = (await bench.remote.list_fills(order_id=report.order_id)).fills[:1]
     inside = await bench.remote.list_fills(
@@ -198,6 +207,7 @@ async def by_time(bench: Bench) -> None:
 
 @case("FIL-013", "An execution's price is one at which the market was", "type:market")
 async def fair_price(bench: Bench) -> None:
+    """Report the price that was paid, in the quote currency, by the unit."""
     before = await bench.quote()
     report = await bench.bought()
     after = await bench.quote()
@@ -209,6 +219,7 @@ async def fair_price(bench: Bench) -> None:
 
 @case("FIL-014", "An execution is not from the future", "type:market")
 async def not_ahead(bench: Bench) -> None:
+    """Convert the venue's time of the execution to UTC."""
     report = await bench.bought()
     now = (await bench.remote.get_health()).time
     for each in (await bench.remote.list_fills(order_id=report.order_id)).fills:

@@ -19,6 +19,7 @@ def _attempt(
     """Register the case that an order with ``value`` in ``field`` is refused."""
 
     async def check(bench: Bench) -> None:
+        """Check every argument before dispatch: its name, its type, its bounds."""
         arguments: dict[str, Any] = {
             "client_order_id": bench.new_id(),
             "instrument": bench.instrument.instrument,
@@ -49,8 +50,9 @@ async def _refused(bench: Bench, tool: str, arguments: dict[str, Any]) -> None:
         expect(not await bench.working(), "no working order", "one")
 
 
-nan = _attempt("HST-001", "A quantity that is not a number", "quantity", float("nan"))
-infinite = _attempt("HST-002", "A quantity that is infinite", "quantity", float("inf"))
+# As text: the client of the SDK writes NaN and infinity as null, which is HST-024.
+nan = _attempt("HST-001", "A quantity of NaN", "quantity", "NaN")
+infinite = _attempt("HST-002", "A quantity of infinity", "quantity", "Infinity")
 huge = _attempt("HST-003", "A quantity of 1e308", "quantity", 1e308)
 huge_text = _attempt("HST-004", "A quantity of 1e400, as text", "quantity", "1e400")
 negative = _attempt("HST-005", "A negative quantity", "quantity", "-1000")
@@ -78,11 +80,13 @@ price = _attempt("HST-025", "A stop-loss that is not a number", "stop_loss", "Na
 
 @case("HST-026", "An order without its required fields", "tool:place_order")
 async def empty(bench: Bench) -> None:
+    """Check arguments before dispatch; nothing that trades has defaults for these."""
     await _refused(bench, "place_order", {})
 
 
 @case("HST-027", "A list of instruments as a JSON string is taken as the list")
 async def json_string(bench: Bench) -> None:
+    """Read a string that begins with a bracket as JSON: some clients send arrays so."""
     name = bench.instrument.instrument
     answer = await bench.raw("get_quotes", {"instruments": json.dumps([name])})
     expect(
@@ -95,48 +99,57 @@ async def json_string(bench: Bench) -> None:
 
 @case("HST-028", "A list of instruments nested a thousand deep")
 async def deep(bench: Bench) -> None:
+    """Bound depth and length before reading."""
     await _refused(bench, "get_quotes", {"instruments": "[" * 1000 + "]" * 1000})
 
 
 @case("HST-029", "More instruments than a call takes")
 async def too_many(bench: Bench) -> None:
+    """Refuse more than 50 instruments."""
     await _refused(bench, "get_quotes", {"instruments": [bench.instrument.instrument] * 51})
 
 
 @case("HST-030", "A page of a million")
 async def page(bench: Bench) -> None:
+    """Bound limit, and refuse what is beyond."""
     await _refused(bench, "list_orders", {"limit": 1_000_000})
 
 
 @case("HST-031", "A page of minus one")
 async def negative_page(bench: Bench) -> None:
+    """Bound limit, and refuse what is beyond."""
     await _refused(bench, "list_fills", {"limit": -1})
 
 
 @case("HST-032", "A wait of a day")
 async def wait(bench: Bench) -> None:
+    """Bound wait_s, and refuse what is beyond."""
     await _refused(bench, "get_changes", {"wait_s": 86_400})
 
 
 @case("HST-033", "A path as an order id is an order id")
 async def path(bench: Bench) -> None:
+    """Look ids up as they are; never build paths of them."""
     await _refused(bench, "get_order", {"order_id": "../../etc/passwd"})
 
 
 @case("HST-034", "Quotes in an id are an id", "tool:cancel_order")
 async def injection(bench: Bench) -> None:
+    """Bind values to queries; never build queries of them."""
     await _refused(bench, "cancel_order", {"order_id": "'; DROP TABLE orders; --"})
     await bench.remote.list_orders()
 
 
 @case("HST-035", "A change with an argument that the tool doesn't take", "tool:modify_order")
 async def stray_change(bench: Bench) -> None:
+    """Check arguments before dispatch, of changes as of orders."""
     change = {"client_order_id": bench.new_id(), "order_id": "1", "volume": CANARY}
     await _refused(bench, "modify_order", change)
 
 
 @case("HST-036", "A close of a negative quantity", "tool:close_position")
 async def negative_close(bench: Bench) -> None:
+    """Check arguments before dispatch, of closes as of orders."""
     name = bench.instrument.instrument
     close = {"client_order_id": bench.new_id(), "instrument": name, "quantity": "-1000"}
     await _refused(bench, "close_position", close)
@@ -144,6 +157,7 @@ async def negative_close(bench: Bench) -> None:
 
 @case("HST-037", "A protection that is not a number", "tool:set_protection")
 async def nan_protection(bench: Bench) -> None:
+    """Check arguments before dispatch, of protections as of orders."""
     name = bench.instrument.instrument
     protection = {"client_order_id": bench.new_id(), "position_id": name, "stop_loss": "NaN"}
     await _refused(bench, "set_protection", protection)
@@ -151,11 +165,13 @@ async def nan_protection(bench: Bench) -> None:
 
 @case("HST-038", "A mass cancel without saying of what", "tool:cancel_orders")
 async def cancels_blank(bench: Bench) -> None:
+    """Make filter required: a mass cancel has no default."""
     await _refused(bench, "cancel_orders", {})
 
 
 @case("HST-039", "A strategy id of 10,000 characters", "tool:place_order", "type:market")
 async def long_strategy(bench: Bench) -> None:
+    """Bound the length of every text."""
     order = {
         "client_order_id": bench.new_id(),
         "instrument": bench.instrument.instrument,

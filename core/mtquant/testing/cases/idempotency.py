@@ -18,6 +18,7 @@ async def _fills_of(bench: Bench, report: OrderReport) -> Decimal:
 
 @case("IDM-001", "The same order under the same id fills once", "type:market")
 async def once(bench: Bench) -> None:
+    """Answer a copy from the record, with replayed true; send nothing."""
     order = bench.order()
     first = await bench.filled(await bench.remote.place_order(order))
     second = await bench.remote.place_order(order)
@@ -29,6 +30,7 @@ async def once(bench: Bench) -> None:
 
 @case("IDM-002", "Another order under the same id is refused", "type:market")
 async def mismatch(bench: Bench) -> None:
+    """Compare a copy with what is recorded; another order under the id is refused."""
     order = bench.order()
     await bench.filled(await bench.remote.place_order(order))
     other = replace(order, quantity=order.quantity + bench.instrument.quantity_step)
@@ -37,6 +39,7 @@ async def mismatch(bench: Bench) -> None:
 
 @case("IDM-004", "The same number written otherwise is the same order", "type:market")
 async def same_number(bench: Bench) -> None:
+    """Hash the canonical order: 1.50 and 1.5 are one number."""
     order = bench.order()
     await bench.filled(await bench.remote.place_order(order))
     again = await bench.remote.place_order(
@@ -47,6 +50,7 @@ async def same_number(bench: Bench) -> None:
 
 @case("IDM-005", "A close under the same id closes once", "type:market")
 async def closes_once(bench: Bench) -> None:
+    """Record closes under their ids as orders are."""
     await bench.bought(quantity=bench.instrument.quantity_min * 2)
     position = await bench.position()
     named = (
@@ -69,6 +73,7 @@ async def closes_once(bench: Bench) -> None:
 
 @case("IDM-006", "A change under the same id acts once", "tool:modify_order", "type:limit")
 async def changes_once(bench: Bench) -> None:
+    """Record changes under their ids, so that a late copy of an old one does nothing."""
     report = await bench.remote.place_order(await bench.resting())
     price = await bench.price(report.side, FAR + NEAR)
     change = ModifyRequest(
@@ -91,6 +96,7 @@ async def changes_once(bench: Bench) -> None:
 
 @case("IDM-007", "An id that was cancelled before it was seen can never act", "type:market")
 async def fenced(bench: Bench) -> None:
+    """Keep a tombstone for an id that was cancelled before it was seen."""
     order = bench.order()
     cancelled = await bench.refused(
         bench.remote.cancel_order(client_order_id=order.client_order_id), ErrorCode.NOT_FOUND
@@ -105,6 +111,7 @@ async def fenced(bench: Bench) -> None:
 
 @case("IDM-008", "A refused order stays refused under its id", "type:market")
 async def stays_refused(bench: Bench) -> None:
+    """Refuse a copy as the first was; a refused order leaves no position behind."""
     order = bench.order(quantity=bench.instrument.quantity_min / 2)
     first = await bench.refused(bench.remote.place_order(order))
     second = await bench.refused(bench.remote.place_order(order))
@@ -114,6 +121,7 @@ async def stays_refused(bench: Bench) -> None:
 
 @case("IDM-009", "An id of 32 characters of every kind is kept whole", "type:market")
 async def whole_id(bench: Bench) -> None:
+    """Map the id where the venue's own field is shorter; a cut id finds nothing."""
     name = f"A.b_c-{bench.new_id()}"[:32].ljust(32, "z")
     await bench.filled(await bench.remote.place_order(bench.order(client_order_id=name)))
     found = await bench.remote.get_order(client_order_id=name)
@@ -127,6 +135,7 @@ async def whole_id(bench: Bench) -> None:
 
 @case("IDM-010", "Ids that differ in case are two orders", "type:limit")
 async def case_matters(bench: Bench) -> None:
+    """Compare ids byte for byte; map them where the venue ignores case."""
     name = bench.new_id()
     upper = await bench.resting(client_order_id=f"{name[:30]}X")
     lower = replace(upper, client_order_id=f"{name[:30]}x")

@@ -11,6 +11,7 @@ from mtquant.testing.cases.orders import adds_up
 
 @case("ORD-015", "A limit's price is changed, and nothing else", "tool:modify_order", "type:limit")
 async def modifies_price(bench: Bench) -> None:
+    """Send the order's present values for what the change leaves out."""
     report = await bench.remote.place_order(
         await bench.resting(quantity=bench.instrument.quantity_min + bench.instrument.quantity_step)
     )
@@ -31,6 +32,7 @@ async def modifies_price(bench: Bench) -> None:
 
 @case("ORD-016", "An order's quantity is changed", "tool:modify_order", "type:limit")
 async def modifies_quantity(bench: Bench) -> None:
+    """Read quantity as that of the whole order, what has filled included."""
     report = await bench.remote.place_order(await bench.resting())
     more = bench.instrument.quantity_min + bench.instrument.quantity_step
     change = ModifyRequest(client_order_id=bench.new_id(), order_id=report.order_id, quantity=more)
@@ -42,6 +44,7 @@ async def modifies_quantity(bench: Bench) -> None:
 
 @case("ORD-017", "An order that has ended is not changed", "tool:modify_order", "type:market")
 async def modifies_ended(bench: Bench) -> None:
+    """Refuse with conflict: an order that has ended can't be changed."""
     report = await bench.bought()
     change = ModifyRequest(
         client_order_id=bench.new_id(), order_id=report.order_id, quantity=report.quantity * 2
@@ -51,6 +54,7 @@ async def modifies_ended(bench: Bench) -> None:
 
 @case("ORD-018", "A preview places nothing", "tool:preview_order", "type:market")
 async def previews(bench: Bench) -> None:
+    """Compute the preview, or use the venue's own check; send nothing that can act."""
     order = bench.order()
     preview = await bench.remote.preview_order(order)
     expect(preview.quantity == order.quantity, order.quantity, preview.quantity)
@@ -62,6 +66,7 @@ async def previews(bench: Bench) -> None:
 
 @case("ORD-019", "A preview refuses what placing would refuse", "tool:preview_order", "type:market")
 async def preview_refuses(bench: Bench) -> None:
+    """Check an order in one function, which preview and placing share."""
     order = bench.order(quantity=bench.instrument.quantity_min / 2)
     one = await bench.refused(bench.remote.preview_order(order))
     other = await bench.refused(bench.remote.place_order(order))
@@ -70,6 +75,7 @@ async def preview_refuses(bench: Bench) -> None:
 
 @case("ORD-020", "A mass cancel ends every working order", "tool:cancel_orders", "type:limit")
 async def cancels_all(bench: Bench) -> None:
+    """Cancel each working order, and tell in failed which could not be."""
     orders = [await bench.remote.place_order(await bench.resting()) for _ in range(3)]
     done = await bench.remote.cancel_orders(MassCancel.ALL)
     ended = {each.order_id for each in done.orders}
@@ -84,6 +90,7 @@ async def cancels_all(bench: Bench) -> None:
     "type:limit",
 )
 async def cancels_some(bench: Bench) -> None:
+    """Choose orders by their instrument, in your own spelling."""
     name = bench.instrument.instrument
     kept = None
     other = next((each for each in bench.instruments if each.instrument != name), None)

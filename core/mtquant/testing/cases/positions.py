@@ -15,6 +15,7 @@ _HEDGING = ("type:market", "mode:hedging")
 
 @case("POS-001", "A second order in one direction makes one larger position", *_NETTING)
 async def grows(bench: Bench) -> None:
+    """Net orders of one instrument, and average their prices by quantity."""
     first, second = await bench.bought(), await bench.bought()
     position = await bench.position()
     whole = first.quantity + second.quantity
@@ -26,6 +27,7 @@ async def grows(bench: Bench) -> None:
 
 @case("POS-002", "An opposite order makes the position smaller", *_NETTING)
 async def shrinks(bench: Bench) -> None:
+    """Net an opposite order against what is held."""
     await bench.bought(quantity=bench.instrument.quantity_min * 2)
     await bench.bought(side=Side.SELL)
     position = await bench.position()
@@ -36,6 +38,7 @@ async def shrinks(bench: Bench) -> None:
 
 @case("POS-003", "A larger opposite order turns the position", *_NETTING)
 async def turns(bench: Bench) -> None:
+    """Close what is held, and open the rest the other way."""
     await bench.bought()
     await bench.bought(side=Side.SELL, quantity=bench.instrument.quantity_min * 2)
     position = await bench.position()
@@ -45,6 +48,7 @@ async def turns(bench: Bench) -> None:
 
 @case("POS-004", "Two orders in one direction are two tickets", *_HEDGING)
 async def tickets(bench: Bench) -> None:
+    """Keep one ticket for each order, under its own position_id."""
     await bench.bought()
     await bench.bought()
     held = await bench.positions()
@@ -53,6 +57,7 @@ async def tickets(bench: Bench) -> None:
 
 @case("POS-005", "An opposite order opens a ticket of its own", *_HEDGING)
 async def hedges(bench: Bench) -> None:
+    """Keep opposite tickets apart: they must not be merged."""
     await bench.bought()
     await bench.bought(side=Side.SELL)
     sides = sorted(each.side for each in await bench.positions())
@@ -66,6 +71,7 @@ async def hedges(bench: Bench) -> None:
 
 @case("POS-006", "Closing a ticket closes that one", *_HEDGING)
 async def closes_ticket(bench: Bench) -> None:
+    """Close the ticket that position_id names, not the oldest."""
     await bench.bought()
     await bench.bought()
     first, second = await bench.positions()
@@ -76,6 +82,7 @@ async def closes_ticket(bench: Bench) -> None:
 
 @case("POS-007", "A close that could mean several tickets is refused", *_HEDGING)
 async def ambiguous(bench: Bench) -> None:
+    """Refuse a close by instrument where several tickets are open."""
     await bench.bought()
     await bench.bought()
     close = CloseRequest(client_order_id=bench.new_id(), instrument=bench.instrument.instrument)
@@ -84,6 +91,7 @@ async def ambiguous(bench: Bench) -> None:
 
 @case("POS-008", "A position is closed whole, and nothing is left", "type:market")
 async def closes(bench: Bench) -> None:
+    """Close by an order of the other side for all that is held."""
     await bench.bought()
     position = await bench.position()
     report = await bench.close(position)
@@ -94,6 +102,7 @@ async def closes(bench: Bench) -> None:
 
 @case("POS-009", "A position is closed in part", "type:market", "feature:partial_close")
 async def closes_part(bench: Bench) -> None:
+    """Close the quantity that was asked for, and keep the rest under its id."""
     await bench.bought(quantity=bench.instrument.quantity_min * 2)
     position = await bench.position()
     await bench.close(position, bench.instrument.quantity_min)
@@ -105,6 +114,7 @@ async def closes_part(bench: Bench) -> None:
 
 @case("POS-010", "More than is held can't be closed", "type:market", "feature:partial_close")
 async def closes_too_much(bench: Bench) -> None:
+    """Compare the quantity with what is held before sending."""
     await bench.bought()
     position = await bench.position()
     named = (
@@ -124,6 +134,7 @@ async def closes_too_much(bench: Bench) -> None:
 
 @case("POS-011", "Nothing is closed where nothing is held", "tool:close_position")
 async def closes_nothing(bench: Bench) -> None:
+    """Raise not_found where there is nothing to close."""
     close = CloseRequest(client_order_id=bench.new_id(), instrument=bench.instrument.instrument)
     await bench.refused(bench.remote.close_position(close), ErrorCode.NOT_FOUND)
     expect(not await bench.positions(), "no position", "one was opened")
@@ -131,6 +142,7 @@ async def closes_nothing(bench: Bench) -> None:
 
 @case("POS-012", "Reduce only opens nothing", *_NETTING, "feature:reduce_only")
 async def reduce_only(bench: Bench) -> None:
+    """Refuse a reduce-only order where there is nothing to reduce."""
     await bench.refused(
         bench.remote.place_order(bench.order(reduce_only=True)),
         ErrorCode.INVALID_QUANTITY,
@@ -142,6 +154,7 @@ async def reduce_only(bench: Bench) -> None:
 
 @case("POS-013", "Reduce only closes what is held", *_NETTING, "feature:reduce_only")
 async def reduces(bench: Bench) -> None:
+    """Send a reduce-only order against what is held."""
     await bench.bought()
     await bench.bought(side=Side.SELL, reduce_only=True)
     expect(not await bench.positions(), "no position", "one")
@@ -149,6 +162,7 @@ async def reduces(bench: Bench) -> None:
 
 @case("POS-014", "An order that may only open closes nothing", *_NETTING, "feature:position_effect")
 async def only_opens(bench: Bench) -> None:
+    """Refuse with conflict an order that may only open where it would close."""
     await bench.bought()
     order = bench.order(side=Side.SELL, position_effect=PositionEffect.OPEN)
     await bench.refused(bench.remote.place_order(order), ErrorCode.CONFLICT)
@@ -157,11 +171,13 @@ async def only_opens(bench: Bench) -> None:
 
 @case("POS-015", "Positions of an unknown instrument are an error, not an empty list")
 async def unknown(bench: Bench) -> None:
+    """Raise unknown_instrument; an empty list says that nothing is held."""
     await bench.refused(bench.remote.get_positions("NOSUCH9"), ErrorCode.UNKNOWN_INSTRUMENT)
 
 
 @case("POS-016", "Closing books the profit or loss that it tells", "type:market")
 async def realizes(bench: Bench) -> None:
+    """Report realized_profit in the account's currency, before commission."""
     before = (await bench.remote.get_account()).balance
     await bench.bought()
     position = await bench.position()

@@ -30,6 +30,7 @@ async def protected(bench: Bench) -> tuple[Position, Decimal, Decimal]:
     *_BOTH,
 )
 async def attached(bench: Bench) -> None:
+    """Attach both at the venue in the order itself, and report them with the position."""
     position, stop, target = await protected(bench)
     got = (position.stop_loss, position.take_profit)
     expect(got == (stop, target), (stop, target), got)
@@ -37,6 +38,7 @@ async def attached(bench: Bench) -> None:
 
 @case("PRT-002", "A stop-loss is moved, and the take-profit stays", *_SET, *_BOTH)
 async def moves(bench: Bench) -> None:
+    """Send the present values of what the change leaves out."""
     position, stop, target = await protected(bench)
     nearer = bench.on_grid(stop * (1 + NEAR))
     changed = await bench.remote.set_protection(
@@ -55,6 +57,7 @@ async def moves(bench: Bench) -> None:
 
 @case("PRT-003", "Null takes a protection away", *_SET, *_BOTH)
 async def clears(bench: Bench) -> None:
+    """Tell null, which clears, from absent, which leaves."""
     position, stop, _ = await protected(bench)
     changed = await bench.remote.set_protection(
         ProtectionRequest(
@@ -69,6 +72,7 @@ async def clears(bench: Bench) -> None:
 
 @case("PRT-004", "A stop-loss on the wrong side is refused", *_SET, *_BOTH)
 async def wrong_side(bench: Bench) -> None:
+    """Refuse a stop-loss that would trigger at once; leave the old one in place."""
     position, stop, target = await protected(bench)
     await bench.refused(
         bench.remote.set_protection(
@@ -90,6 +94,7 @@ async def wrong_side(bench: Bench) -> None:
     "feature:stop_loss",
 )
 async def wrong_order(bench: Bench) -> None:
+    """Refuse the whole order where its protection can't be had."""
     above = await bench.price(bench.order().side, -FAR)
     await bench.refused(
         bench.remote.place_order(bench.order(stop_loss=above)),
@@ -101,6 +106,7 @@ async def wrong_order(bench: Bench) -> None:
 
 @case("PRT-006", "Protections end with their position", "type:market", *_BOTH)
 async def end_with_it(bench: Bench) -> None:
+    """Cancel the protective orders of a position that is closed, at the venue if it doesn't."""
     position, _, _ = await protected(bench)
     await bench.close(position)
     left = await bench.working()
@@ -109,6 +115,7 @@ async def end_with_it(bench: Bench) -> None:
 
 @case("PRT-007", "A trailing stop stands at the position", *_SET, "feature:trailing_stop")
 async def trailing(bench: Bench) -> None:
+    """Report the distance that was asked for as the position's trailing_stop."""
     await bench.bought()
     position = await bench.position()
     distance = bench.on_grid(position.average_price * FAR)
@@ -129,6 +136,7 @@ async def trailing(bench: Bench) -> None:
     "feature:stop_loss",
 )
 async def nothing_there(bench: Bench) -> None:
+    """Raise not_found for a position that isn't open."""
     change = ProtectionRequest(
         client_order_id=bench.new_id(), position_id="no-such-position", stop_loss=Decimal(1)
     )
@@ -144,6 +152,7 @@ async def nothing_there(bench: Bench) -> None:
     "feature:stop_loss",
 )
 async def off_grid(bench: Bench) -> None:
+    """Refuse a price off the grid, and name the nearest that are on it."""
     await bench.bought()
     position = await bench.position()
     step = bench.instrument.price_step
@@ -169,6 +178,7 @@ async def off_grid(bench: Bench) -> None:
     "feature:partial_close",
 )
 async def follow(bench: Bench) -> None:
+    """Set the size of protective orders anew when the position's size changes."""
     twice = bench.instrument.quantity_min * 2
     quote = await bench.quote()
     await bench.bought(quantity=twice, stop_loss=bench.on_grid(quote.bid * (1 - FAR)))
@@ -184,6 +194,7 @@ _STEPPED = ("type:market", *_BOTH, "clock:stepped")
 
 @case("PRT-011", "A protection that is reached closes the position, and the other ends", *_STEPPED)
 async def reached(bench: Bench) -> None:
+    """Link the two at the venue (one cancels the other), or cancel the other yourself."""
     quote, each = await bench.quote(), bench.instrument
     room = each.pip_size * 2 + each.minimum_stop_distance
     report = await bench.bought(
@@ -216,6 +227,7 @@ async def reached(bench: Bench) -> None:
     "clock:stepped",
 )
 async def never_back(bench: Bench) -> None:
+    """Move the level with the best price, and never away from the market again."""
     await bench.bought()
     position, each = await bench.position(), bench.instrument
     distance = bench.on_grid(position.average_price * NEAR)

@@ -77,6 +77,7 @@ async def _looked_up(bench: Bench, client_order_id: str) -> OrderReport | None:
 
 @case("IDM-003", "Ten copies of one order at once are one order", "type:market")
 async def race(bench: Bench) -> None:
+    """Write the id under a unique key before sending; who finds it there waits or is told."""
     order = bench.order()
     reports: list[OrderReport] = []
 
@@ -98,6 +99,7 @@ async def race(bench: Bench) -> None:
 
 @case("IDM-011", "Copies of a cancel and of its order leave nothing behind", "type:limit")
 async def order_against_cancel(bench: Bench) -> None:
+    """Decide order and cancel of one id in one place, one after the other."""
     order = await bench.resting()
 
     async with anyio.create_task_group() as group:
@@ -119,6 +121,7 @@ async def order_against_cancel(bench: Bench) -> None:
 
 @case("IDM-012", "Two connections with one id are one order", "type:market")
 async def two_connections(bench: Bench) -> None:
+    """Claim an id by one write whose row count is read, in a file that all servers share."""
     orders = [bench.order() for _ in range(ROUNDS)]
     ids: dict[str, set[str]] = {each.client_order_id: set() for each in orders}
 
@@ -137,6 +140,7 @@ async def two_connections(bench: Bench) -> None:
                     group.start_soon(place, remote, order)
     for name, found in ids.items():
         expect(len(found) == 1, f"one order for the id {name}", found or "none")
+        await bench.filled(await bench.remote.get_order(client_order_id=name))
     wanted = sum((each.quantity for each in orders), Decimal(0))
     got = await held(bench)
     expect(
@@ -149,6 +153,7 @@ async def two_connections(bench: Bench) -> None:
 
 @case("IDM-013", "Two different orders under one id at once: one acts", "type:market")
 async def two_contents(bench: Bench) -> None:
+    """Compare the second order with the first while that is still on its way."""
     order = bench.order()
     other = replace(order, quantity=order.quantity + bench.instrument.quantity_step)
     done: list[OrderReport] = []
@@ -171,6 +176,7 @@ async def two_contents(bench: Bench) -> None:
 
 @case("IDM-014", "An order whose caller has left is there once, or never", "type:market")
 async def caller_left(bench: Bench) -> None:
+    """Bring an order that was begun to its end when its caller leaves, and record it."""
     order = bench.order()
     async with anyio.create_task_group() as group:
         group.start_soon(quietly, lambda: bench.remote.place_order(order))

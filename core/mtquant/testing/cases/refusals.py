@@ -24,6 +24,7 @@ _ERROR_FIELDS = {
 
 @case("REF-001", "A quantity below the minimum is refused, with the nearest", "type:market")
 async def too_small(bench: Bench) -> None:
+    """Refuse with invalid_quantity, and name the smallest that is legal."""
     low = bench.instrument.quantity_min
     refusal = await bench.refused(
         bench.remote.place_order(bench.order(quantity=low / 2)),
@@ -37,6 +38,7 @@ async def too_small(bench: Bench) -> None:
 
 @case("REF-002", "A quantity above the maximum is refused", "type:market")
 async def too_large(bench: Bench) -> None:
+    """Check the largest quantity for every type of order, before sending."""
     high, step = bench.instrument.quantity_max, bench.instrument.quantity_step
     await bench.refused(
         bench.remote.place_order(bench.order(quantity=high + step)),
@@ -50,6 +52,7 @@ async def too_large(bench: Bench) -> None:
 
 @case("REF-003", "A quantity off its step is refused, with both neighbours", "type:market")
 async def off_step(bench: Bench) -> None:
+    """Refuse with invalid_quantity, and name the two nearest that are legal."""
     each = bench.instrument
     low = each.quantity_min
     refusal = await bench.refused(
@@ -65,6 +68,7 @@ async def off_step(bench: Bench) -> None:
 
 @case("REF-004", "A price off its step is refused, with both neighbours", "type:limit")
 async def off_grid(bench: Bench) -> None:
+    """Refuse with invalid_price, and name the two nearest that are legal; don't round."""
     order = await bench.resting()
     step = bench.instrument.price_step
     price = (order.limit_price or Decimal(1)) + step / 2
@@ -80,6 +84,7 @@ async def off_grid(bench: Bench) -> None:
 
 @case("REF-005", "A limit order without its price is refused", "type:limit")
 async def no_limit(bench: Bench) -> None:
+    """Refuse a limit order without limit_price; the market's price is no default."""
     await bench.refused(
         bench.remote.place_order(bench.order(order_type=OrderType.LIMIT)),
         ErrorCode.INVALID_ARGUMENT,
@@ -90,6 +95,7 @@ async def no_limit(bench: Bench) -> None:
 
 @case("REF-006", "A market order with a limit price is refused", "type:market")
 async def stray_limit(bench: Bench) -> None:
+    """Refuse a price that the order's type has no use for."""
     price = await bench.price(Side.BUY, FAR)
     await bench.refused(
         bench.remote.place_order(bench.order(limit_price=price)),
@@ -102,6 +108,7 @@ async def stray_limit(bench: Bench) -> None:
 
 @case("REF-007", "A stop on the wrong side of the market is refused", "type:stop")
 async def wrong_stop(bench: Bench) -> None:
+    """Refuse a stop that would trigger at once."""
     below = await bench.price(Side.BUY, NEAR)
     await bench.refused(
         bench.remote.place_order(bench.order(order_type=OrderType.STOP, stop_price=below)),
@@ -113,6 +120,7 @@ async def wrong_stop(bench: Bench) -> None:
 
 @case("REF-008", "An order in an unknown instrument is refused", "type:market")
 async def unknown(bench: Bench) -> None:
+    """Raise unknown_instrument before anything is sent."""
     refusal = await bench.refused(
         bench.remote.place_order(bench.order(instrument="NOSUCH9")),
         ErrorCode.UNKNOWN_INSTRUMENT,
@@ -122,6 +130,7 @@ async def unknown(bench: Bench) -> None:
 
 @case("REF-010", "An order beyond the account's money is refused", "type:market")
 async def too_dear(bench: Bench) -> None:
+    """Map the venue's refusal for lack of money to insufficient_margin."""
     each = bench.instrument
     await bench.refused(
         bench.remote.place_order(bench.order(quantity=each.quantity_max)),
@@ -139,6 +148,7 @@ async def too_dear(bench: Bench) -> None:
     "tool:place_order",
 )
 async def told(bench: Bench) -> None:
+    """Read the venue's return code, not only the transport's error."""
     arguments = dict(raw_order(bench, OrderType.MARKET, Decimal(1)))
     arguments["quantity"] = str(bench.instrument.quantity_min / 2)
     answer = await bench.raw("place_order", arguments)
@@ -166,6 +176,7 @@ async def told(bench: Bench) -> None:
 
 @case("REF-012", "A refused order leaves no trace among orders and executions", "type:market")
 async def no_trace(bench: Bench) -> None:
+    """Don't record as an order what was never one."""
     order = bench.order(quantity=bench.instrument.quantity_min / 2)
     await bench.refused(bench.remote.place_order(order))
     await bench.refused(
@@ -176,12 +187,14 @@ async def no_trace(bench: Bench) -> None:
 
 @case("REF-013", "An order that never was is not found")
 async def never_was(bench: Bench) -> None:
+    """Raise not_found; an empty report says that there is such an order."""
     await bench.refused(bench.remote.get_order(client_order_id=bench.new_id()), ErrorCode.NOT_FOUND)
     await bench.refused(bench.remote.get_order(order_id="no-such-order"), ErrorCode.NOT_FOUND)
 
 
 @case("REF-014", "An order is looked up by one id, neither by none nor by two")
 async def one_id(bench: Bench) -> None:
+    """Refuse a look-up by neither id, or by both, with invalid_argument."""
     await bench.refused(bench.remote.get_order(), ErrorCode.INVALID_ARGUMENT)
     await bench.refused(
         bench.remote.get_order(order_id="a", client_order_id="b"), ErrorCode.INVALID_ARGUMENT
@@ -190,17 +203,20 @@ async def one_id(bench: Bench) -> None:
 
 @case("REF-015", "A tool that doesn't exist is an error")
 async def no_tool(bench: Bench) -> None:
+    """Answer a tool that isn't registered with an error."""
     answer = await bench.raw("no_such_tool", {})
     expect(answer.is_error, "an error", "a success")
 
 
 @case("REF-016", "A cancel of an order that never was is not a success", "tool:cancel_order")
 async def cancels_nothing(bench: Bench) -> None:
+    """Raise not_found: who hears canceled believes that nothing can fill any more."""
     await bench.refused(bench.remote.cancel_order(order_id="no-such-order"), ErrorCode.NOT_FOUND)
 
 
 @case("REF-017", "A refusal names the field that is wrong", "type:market")
 async def names_field(bench: Bench) -> None:
+    """Set field to the argument that is wrong, and retry to after_fix or never."""
     refusal = await bench.refused(
         bench.remote.place_order(bench.order(quantity=bench.instrument.quantity_min / 2))
     )
@@ -215,6 +231,7 @@ async def names_field(bench: Bench) -> None:
     "feature:stop_loss",
 )
 async def too_near(bench: Bench) -> None:
+    """Refuse what is nearer than minimum_stop_distance, or declare the true distance."""
     distance = bench.instrument.minimum_stop_distance
     if distance < bench.instrument.price_step * 2:
         raise Skipped("the instrument declares no minimum_stop_distance")
@@ -230,6 +247,7 @@ async def too_near(bench: Bench) -> None:
 
 @case("REF-020", "The largest quantity holds for a limit order as for a market order", "type:limit")
 async def too_large_limit(bench: Bench) -> None:
+    """Check the largest quantity for every type of order, before sending."""
     over = bench.instrument.quantity_max + bench.instrument.quantity_step
     await bench.refused(
         bench.remote.place_order(await bench.resting(quantity=over)),

@@ -18,6 +18,7 @@ from mtquant.testing.cases.races import quietly, settled
 
 @case("RST-001", "A working order is there after a restart", "type:limit")
 async def order_stays(bench: Bench) -> None:
+    """Ask the venue for working orders at the start; what isn't found yet isn't cancelled."""
     order = await bench.resting()
     report = await bench.remote.place_order(order)
     await bench.restart()
@@ -33,6 +34,7 @@ async def order_stays(bench: Bench) -> None:
 
 @case("RST-002", "The same order after a restart is the same order", "type:market")
 async def id_stays(bench: Bench) -> None:
+    """Write ids to disk before sending, in a folder that outlives the process."""
     order = bench.order()
     first = await bench.filled(await bench.remote.place_order(order))
     await bench.restart()
@@ -49,6 +51,7 @@ async def id_stays(bench: Bench) -> None:
 
 @case("RST-003", "A cursor from before a restart goes on", "type:market")
 async def cursor_stays(bench: Bench) -> None:
+    """Make cursors of the venue's own sequence, or keep yours on disk."""
     cursor = await newest(bench)
     first = await bench.bought()
     await bench.restart()
@@ -61,6 +64,7 @@ async def cursor_stays(bench: Bench) -> None:
 
 @case("RST-004", "A position and its protections are there after a restart", "type:market")
 async def position_stays(bench: Bench) -> None:
+    """Ask the venue for positions at the start, with what protects them."""
     await bench.bought()
     before = await bench.positions()
     await bench.restart()
@@ -72,6 +76,7 @@ async def position_stays(bench: Bench) -> None:
 
 @case("RST-005", "An id made void stays void after a restart", "type:market")
 async def fence_stays(bench: Bench) -> None:
+    """Write tombstones to disk."""
     order = bench.order()
     await bench.refused(
         bench.remote.cancel_order(client_order_id=order.client_order_id), ErrorCode.NOT_FOUND
@@ -83,6 +88,7 @@ async def fence_stays(bench: Bench) -> None:
 
 @case("RST-006", "The balance is the same after a restart", "type:market")
 async def balance_stays(bench: Bench) -> None:
+    """Read the balance from the venue."""
     await bench.bought()
     before = (await bench.remote.get_account()).balance
     await bench.restart()
@@ -92,6 +98,7 @@ async def balance_stays(bench: Bench) -> None:
 
 @case("RST-007", "The tools are the same after a restart")
 async def tools_stay(bench: Bench) -> None:
+    """Make the list of tools independent of what happened before."""
     before = bench.remote.tools_digest
     await bench.restart()
     expect(before == bench.remote.tools_digest, before, bench.remote.tools_digest)
@@ -99,6 +106,7 @@ async def tools_stay(bench: Bench) -> None:
 
 @case("RST-008", "An order on its way when the server stops is there once, or never", "type:market")
 async def order_on_its_way(bench: Bench) -> None:
+    """Record an order before it is sent, and look it up at the venue after a restart."""
     order = bench.order()
     async with anyio.create_task_group() as group:
         group.start_soon(quietly, lambda: bench.remote.place_order(order))
@@ -109,6 +117,7 @@ async def order_on_its_way(bench: Bench) -> None:
 
 @case("RST-009", "A changed order keeps its change", "tool:modify_order", "type:limit")
 async def change_stays(bench: Bench) -> None:
+    """Read the order from the venue after a restart, not from an old record."""
     report = await bench.remote.place_order(await bench.resting())
     price = await bench.price(report.side, FAR + NEAR)
     change = ModifyRequest(

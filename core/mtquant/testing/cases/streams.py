@@ -15,6 +15,7 @@ _WATCH = "tool:watch_quotes"
 
 @case("STR-001", "The first look at watched quotes brings them all", _WATCH)
 async def first(bench: Bench) -> None:
+    """Let get_quotes answer without waiting for the next tick."""
     name = bench.instrument.instrument
     batch = await bench.remote.watch_quotes((name,), wait_s=5)
     expect([each.instrument for each in batch.quotes] == [name], name, batch.quotes)
@@ -24,6 +25,7 @@ async def first(bench: Bench) -> None:
 
 @case("STR-002", "A look after the last brings only what has changed", _WATCH)
 async def second(bench: Bench) -> None:
+    """Stamp a quote with the time at which it last moved."""
     name = bench.instrument.instrument
     batch = await bench.remote.watch_quotes((name,), wait_s=0)
     again = await bench.remote.watch_quotes((name,), since=batch.cursor, wait_s=0)
@@ -32,6 +34,7 @@ async def second(bench: Bench) -> None:
 
 @case("STR-003", "A stream numbers its batches from one, without a gap", _WATCH)
 async def numbered(bench: Bench) -> None:
+    """Number the batches of each stream from 1, and lose none."""
     seen: list[QuoteBatch] = []
     name = bench.instrument.instrument
     await bench.remote.stream_quotes((name,), seen.append, for_s=1)
@@ -42,6 +45,7 @@ async def numbered(bench: Bench) -> None:
 
 @case("STR-004", "A stream ends when its reader leaves", _WATCH)
 async def left(bench: Bench) -> None:
+    """End the stream when its request is cancelled, and go on serving."""
     name = bench.instrument.instrument
     with anyio.move_on_after(0.5):
         await bench.remote.stream_quotes((name,), lambda _: None, for_s=3600)
@@ -50,6 +54,7 @@ async def left(bench: Bench) -> None:
 
 @case("STR-005", "A cursor of quotes from elsewhere is refused", _WATCH)
 async def strange(bench: Bench) -> None:
+    """Refuse a cursor that this server has not given."""
     await bench.refused(
         bench.remote.watch_quotes((bench.instrument.instrument,), since="nonsense"),
         ErrorCode.INVALID_ARGUMENT,
@@ -58,6 +63,7 @@ async def strange(bench: Bench) -> None:
 
 @case("STR-006", "The age of prices is told, and is that of the newest quote")
 async def age(bench: Bench) -> None:
+    """Measure the age from the last message of the price stream, not from a heartbeat."""
     health = await bench.remote.get_health()
     told = health.age(Stream.PRICES)
     if told is None:

@@ -18,6 +18,7 @@ async def _now(bench: Bench) -> int:
 
 @case("TIF-001", "A good-till-cancelled order rests", "type:limit", "tif:gtc")
 async def gtc(bench: Bench) -> None:
+    """Send gtc as the venue's own gtc, and report it."""
     report = await bench.remote.place_order(await bench.resting(time_in_force=TimeInForce.GTC))
     expect(report.status in LIVE, "a live order", report.status)
     expect(report.time_in_force is TimeInForce.GTC, "gtc", report.time_in_force)
@@ -25,6 +26,7 @@ async def gtc(bench: Bench) -> None:
 
 @case("TIF-002", "A day order rests", "type:limit", "tif:day")
 async def day(bench: Bench) -> None:
+    """Send day as the venue's own, or don't declare it."""
     report = await bench.remote.place_order(await bench.resting(time_in_force=TimeInForce.DAY))
     expect(report.status in LIVE, "a live order", report.status)
     expect(report.time_in_force is TimeInForce.DAY, "day", report.time_in_force)
@@ -32,6 +34,7 @@ async def day(bench: Bench) -> None:
 
 @case("TIF-003", "A good-till-date order rests, with its date", "type:limit", "tif:gtd")
 async def gtd(bench: Bench) -> None:
+    """Pass the date on in the venue's time zone, and report it in UTC."""
     expires = await _now(bench) + DAY_S * SECOND
     order = await bench.resting(time_in_force=TimeInForce.GTD, expire_time=expires)
     report = await bench.remote.place_order(order)
@@ -45,6 +48,7 @@ async def gtd(bench: Bench) -> None:
 
 @case("TIF-004", "A good-till-date order needs its date", "type:limit", "tif:gtd")
 async def gtd_needs(bench: Bench) -> None:
+    """Refuse gtd without expire_time; there is no default date."""
     order = await bench.resting(time_in_force=TimeInForce.GTD)
     await bench.refused(
         bench.remote.place_order(order), ErrorCode.INVALID_ARGUMENT, field="expire_time"
@@ -53,6 +57,7 @@ async def gtd_needs(bench: Bench) -> None:
 
 @case("TIF-005", "A date in the past is refused", "type:limit", "tif:gtd")
 async def gtd_past(bench: Bench) -> None:
+    """Compare expire_time with the venue's time before sending."""
     past = await _now(bench) - DAY_S * SECOND
     order = await bench.resting(time_in_force=TimeInForce.GTD, expire_time=past)
     await bench.refused(
@@ -62,6 +67,7 @@ async def gtd_past(bench: Bench) -> None:
 
 @case("TIF-006", "A good-till-date order expires", "type:limit", "tif:gtd", "clock:stepped")
 async def gtd_expires(bench: Bench) -> None:
+    """Report an order that reached its date as expired."""
     expires = await _now(bench) + 10 * SECOND
     order = await bench.resting(time_in_force=TimeInForce.GTD, expire_time=expires)
     report = await bench.remote.place_order(order)
@@ -75,11 +81,13 @@ async def gtd_expires(bench: Bench) -> None:
     "TIF-007", "An immediate-or-cancel order that can't fill never rests", "type:limit", "tif:ioc"
 )
 async def ioc(bench: Bench) -> None:
+    """Report what is left of an ioc order as canceled, with the reason."""
     await _never_rests(bench, TimeInForce.IOC)
 
 
 @case("TIF-008", "A fill-or-kill order that can't fill never rests", "type:limit", "tif:fok")
 async def fok(bench: Bench) -> None:
+    """Report a fok order that could not fill as canceled, with the reason."""
     await _never_rests(bench, TimeInForce.FOK)
 
 
@@ -98,11 +106,13 @@ async def _never_rests(bench: Bench, tif: TimeInForce) -> None:
 
 @case("TIF-009", "An immediate-or-cancel order that can fill does", "type:limit", "tif:ioc")
 async def ioc_fills(bench: Bench) -> None:
+    """Send ioc as the venue's own ioc; some symbols don't take it."""
     await _fills(bench, TimeInForce.IOC)
 
 
 @case("TIF-010", "A fill-or-kill order that can fill does, whole", "type:limit", "tif:fok")
 async def fok_fills(bench: Bench) -> None:
+    """Fill a fok order whole or not at all; some symbols don't take it."""
     await _fills(bench, TimeInForce.FOK)
 
 
@@ -115,6 +125,7 @@ async def _fills(bench: Bench, tif: TimeInForce) -> None:
 
 @case("TIF-011", "A time in force that isn't declared is refused", "type:limit")
 async def undeclared(bench: Bench) -> None:
+    """Refuse what get_capabilities doesn't declare, with unsupported."""
     offered = bench.capabilities.time_in_force
     left = [each for each in TimeInForce if each not in offered and each is not TimeInForce.GTD]
     if not left:
@@ -139,6 +150,7 @@ async def undeclared(bench: Bench) -> None:
 
 @case("TIF-012", "An expiry date goes with good-till-date alone", "type:limit", "tif:gtc")
 async def stray_date(bench: Bench) -> None:
+    """Refuse expire_time with any time in force but gtd."""
     expires = await _now(bench) + DAY_S * SECOND
     order = await bench.resting(time_in_force=TimeInForce.GTC, expire_time=expires)
     await bench.refused(
@@ -151,10 +163,12 @@ async def stray_date(bench: Bench) -> None:
 
 @case("TIF-013", "An immediate-or-cancel market order fills", "type:market", "tif:ioc")
 async def market_ioc(bench: Bench) -> None:
+    """Take ioc for market orders too, or don't declare it."""
     await bench.bought(time_in_force=TimeInForce.IOC)
 
 
 @case("TIF-014", "A fill-or-kill market order fills whole", "type:market", "tif:fok")
 async def market_fok(bench: Bench) -> None:
+    """Take fok for market orders too, or don't declare it."""
     report = await bench.bought(time_in_force=TimeInForce.FOK)
     expect(report.filled_quantity == report.quantity, report.quantity, report.filled_quantity)

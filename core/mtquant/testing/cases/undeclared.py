@@ -41,6 +41,7 @@ def raw_order(bench: Bench, kind: OrderType, price: Decimal) -> Mapping[str, Any
     "tool:place_order",
 )
 async def undeclared_type(bench: Bench) -> None:
+    """Refuse an undeclared type with unsupported; never send it as another."""
     left = [each for each in OrderType if each not in bench.capabilities.order_types]
     if not left:
         raise Skipped("nothing to refuse: every order type is declared")
@@ -71,6 +72,7 @@ _BY_FEATURE: Mapping[Feature, tuple[str, str | bool]] = {
     "type:market",
 )
 async def undeclared_feature(bench: Bench) -> None:
+    """Declare the feature, or refuse its field with unsupported."""
     lacking = [each for each in _BY_FEATURE if each not in bench.capabilities.features]
     if not lacking:
         raise Skipped("nothing to refuse: every feature is declared")
