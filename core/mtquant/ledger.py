@@ -86,7 +86,10 @@ class Ledger:
         self.clock = clock
         self._path, self._account = str(path), account
         self._sending: set[str] = set()
-        self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        # One thread uses it; which one collects it, and so closes it, isn't ours to say.
+        self._db = sqlite3.connect(
+            path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        )
         with closing(self._hold("opening", BUSY_S)):  # two that set WAL at once: one would fail
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -244,7 +247,7 @@ class Ledger:
     def _hold(self, name: str, timeout: float = 0) -> sqlite3.Connection:
         """Take a lock that other processes see, and that is free when this one ends, however."""
         path = self._path if self._path == ":memory:" else f"{self._path}.{name}"
-        lock = sqlite3.connect(path, timeout=timeout, isolation_level=None)
+        lock = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
         try:
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError:
