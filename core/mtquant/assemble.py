@@ -12,7 +12,7 @@ from typing import Any
 from mtquant.clock import Clock, Ids, ManualClock, Random, SystemClock
 from mtquant.config import BrokerTable, Config, EndpointTable, secret
 from mtquant.contract import Broker, Endpoint, Indicator, Source
-from mtquant.decide import Decider
+from mtquant.decide import Decider, Rules
 from mtquant.engine import Engine, Observer, Wiring
 from mtquant.errors import ConfigError
 from mtquant.feed import Live, Replay
@@ -21,6 +21,7 @@ from mtquant.link import Link
 from mtquant.model import Bars
 from mtquant.plugins import Catalogue
 from mtquant.pool import Session, Watch
+from mtquant.resample import check_divides
 from mtquant.risk import BreakerRules, Gate
 from mtquant.symbols import Spelling
 
@@ -36,14 +37,19 @@ class Assembled:
     bars: Mapping[str, Bars]
 
 
-def assemble(
+def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
     config: Config,
     catalogue: Catalogue,
     rng: Random,
     observer: Observer,
     replay: type[Replay] = Replay,
+    *,
+    live: bool = False,
+    passive: bool = False,
 ) -> Assembled:
-    """Make everything that ``config`` names.
+    """Make everything that ``config`` names; ``live`` lets its named real accounts be traded.
+
+    A ``passive`` engine has no strategies and pursues nothing: it serves one command of a person.
 
     Raises ConfigError, PluginError or JournalError, each of which says what to do. ``rng`` makes
     client order ids and spreads reconnections; seed it to repeat a run.
@@ -53,7 +59,9 @@ def assemble(
     clock: Clock = ManualClock() if bars else SystemClock()
     gate = _gate(config, catalogue)
     strategies = [
-        strategy for name in config.strategies for strategy in _strategies(config, catalogue, name)
+        strategy
+        for name in (() if passive else config.strategies)
+        for strategy in _strategies(config, catalogue, name)
     ]
     links = {name: _link(config, catalogue, name, rng) for name in config.brokers}
     stores = [
@@ -69,11 +77,11 @@ def assemble(
         clock.set(journal.newest_time() or min(each.time[0] for each in bars.values()))
         feed: Replay | Live = replay(bars, clock, config.market.speed)
     else:
-        feed = Live(config.market.timeframe, config.market.poll_s)
+        feed = Live(config.market)
     wiring = Wiring(
         clock=clock,
         journal=journal,
-        decider=Decider(strategies, gate, Ids(clock, rng)),
+        decider=Decider(strategies, gate, Ids(clock, rng), rules=_rules(config, passive=passive)),
         links=links,
         preference=config.preference,
         symbols=config.symbols(),
@@ -81,6 +89,12 @@ def assemble(
         notifiers=notifiers,
         observer=observer,
         status_file=state / "status.json",
+        adopt=config.engine.foreign_positions == "adopt",
+        live_accounts={
+            name: each.live_account for name, each in config.brokers.items() if each.live_account
+        }
+        if live
+        else {},
     )
     return Assembled(engine=Engine(wiring), feed=feed, bars=bars)
 
@@ -108,6 +122,16 @@ def _recorded(config: Config, catalogue: Catalogue) -> dict[str, Bars]:
     return found
 
 
+def _rules(config: Config, *, passive: bool) -> Rules:
+    return Rules(
+        modes={name: each.mode for name, each in config.strategies.items()},
+        weights={name: each.weight for name, each in config.strategies.items()},
+        combine=config.combine,
+        approval=config.approval,
+        passive=passive,
+    )
+
+
 def _gate(config: Config, catalogue: Catalogue) -> Gate:
     """Return the gate with the sizer and every installed check that isn't switched off."""
     table = config.risk.sizer
@@ -123,25 +147,33 @@ def _gate(config: Config, catalogue: Catalogue) -> Gate:
 
 
 def _strategies(config: Config, catalogue: Catalogue, name: str) -> list[Any]:
-    table = config.strategies[name]
+    """Make the objects of one configured strategy: one a symbol, or one for all of them."""
+    table, where = config.strategies[name], f"strategies.{name}"
+    base = config.market.timeframe
 
     def indicator(kind: str, settings: Mapping[str, Any]) -> Indicator[Any]:
         made: Indicator[Any] = catalogue.make("indicator", kind, settings)
         return made
 
-    return [
+    together = getattr(catalogue.get("strategy", table.plugin), "together", False)
+    groups = [table.symbols] if together else [(symbol,) for symbol in table.symbols]
+    made = [
         catalogue.make(
             "strategy",
             table.plugin,
             table.settings,
-            where=f"strategies.{name}",
+            where=where,
             strategy_id=name,
-            instrument=symbol,
-            timeframe=config.market.timeframe,
+            instruments=group,
+            timeframe=table.timeframe or base,
             indicators=indicator,
         )
-        for symbol in table.symbols
+        for group in groups
     ]
+    for each in made:
+        if wrong := check_divides(base, (timeframe for _, timeframe in each.series)):
+            raise ConfigError(f"{where}.timeframe", wrong, "Set a smaller market.timeframe.")
+    return made
 
 
 def _link(config: Config, catalogue: Catalogue, name: str, rng: Random) -> Link:

@@ -8,9 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from mtquant.contract import Exposure
-from mtquant.model import Account, Fill, Instrument, OrderStatus, Position, Quote, Side, Signal
+from mtquant.model import (
+    Account,
+    Fill,
+    Instrument,
+    Mode,
+    OrderRequest,
+    OrderStatus,
+    Position,
+    Quote,
+    Side,
+    Signal,
+)
 from mtquant.risk import BreakerState
 
 ZERO = Decimal(0)
@@ -51,11 +63,35 @@ class Working:
 
 @dataclass(slots=True)
 class Target:
-    """What a strategy wants to hold; ``spent`` once its one attempt to open has been made."""
+    """What strategies want to hold; ``spent`` once its one attempt to open has been made.
+
+    ``strategies`` are those that agree with it.
+    """
 
     signal: Signal
+    strategies: tuple[str, ...]
     spent: bool = False
     waiting: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """An order that waits for a person: what, where, why, until when.
+
+    ``order`` is spelled our way and has no client order id of a sent order: that is made on
+    approval. ``price`` is where it would have filled when it was suggested; ``digest`` binds an
+    approval to exactly this order; ``verdict`` is the gate's sentence.
+    """
+
+    number: int
+    account: str
+    order: OrderRequest
+    signal: Signal
+    price: Decimal
+    created: int
+    expires: int
+    digest: str
+    verdict: str
 
 
 @dataclass(slots=True)
@@ -77,21 +113,27 @@ class AccountBook:
     working: dict[str, Working] = field(default_factory=dict)
     executions: set[str] = field(default_factory=set)
     our_ids: set[str] = field(default_factory=set)
+    person_ids: set[str] = field(default_factory=set)
 
-    def adopt(self, position: Position) -> None:
-        """Take in a position that was there before us, as external."""
+    def adopt(self, position: Position, *, ours: bool = False) -> None:
+        """Take in a position that was there before us: as external, or as the strategies'."""
         quantity = position.side.sign * position.quantity
-        self.holdings[position.instrument] = Holding(quantity, position.average_price)
-        self.external[position.instrument] = quantity
+        held = self.holdings.get(position.instrument, Holding(ZERO, ZERO))
+        after = held.after(position.side, position.quantity, position.average_price)
+        self.holdings[position.instrument] = after
+        if not ours:
+            self.external[position.instrument] = (
+                self.external.get(position.instrument, ZERO) + quantity
+            )
 
     def fold(self, fill: Fill) -> bool:
         """Take an execution in; return False, changing nothing, where it was seen before."""
         if fill.execution_id in self.executions:
             return False
         self.executions.add(fill.execution_id)
-        if self._foreign(fill):
-            change = fill.side.sign * fill.quantity
-            self.external[fill.instrument] = self.external.get(fill.instrument, ZERO) + change
+        foreign = self._foreign(fill)
+        if foreign:
+            self.external[fill.instrument] = self.external.get(fill.instrument, ZERO) + foreign
         before = self.holdings.get(fill.instrument, Holding(ZERO, ZERO))
         after = before.after(fill.side, fill.quantity, fill.price)
         if after.quantity:
@@ -101,16 +143,25 @@ class AccountBook:
         self.balance += fill.realized_profit - fill.commission
         return True
 
-    def _foreign(self, fill: Fill) -> bool:
-        """Tell whether somebody else traded.
+    def _foreign(self, fill: Fill) -> Decimal:
+        """Return how much of an execution, signed, changes what isn't the strategies'.
 
-        An execution without a client order id is a protective order's, and ours, where it
-        reduces what we hold.
+        An execution without a client order id is a protective order's, and the strategies', where
+        it reduces what they hold. What a person trades through us opens beside them; where it
+        closes, it closes what isn't theirs first.
         """
-        if fill.client_order_id is not None:
-            return fill.client_order_id not in self.our_ids
+        change = fill.side.sign * fill.quantity
         held = self.ours(fill.instrument)
-        return abs(held + fill.side.sign * fill.quantity) >= abs(held)
+        if fill.client_order_id in self.our_ids:
+            return ZERO
+        if fill.client_order_id is None:
+            return change if abs(held + change) >= abs(held) else ZERO
+        if fill.client_order_id not in self.person_ids:
+            return change
+        beside = self.external.get(fill.instrument, ZERO)
+        room = max(abs(change) - (abs(beside) if beside * change < 0 else ZERO), ZERO)
+        taken = min(room, abs(held)) if held * change < 0 else ZERO
+        return change - fill.side.sign * taken
 
     def ours(self, symbol: str) -> Decimal:
         """Return the signed quantity that our own orders hold."""
@@ -169,12 +220,15 @@ class AccountBook:
         open_profit = self.unrealized() if self.account else None
         return None if open_profit is None else self.balance + open_profit
 
-    def exposures(self) -> tuple[Exposure, ...]:
-        """Return each instrument's holding and what working orders may add to it."""
-        symbols = {*self.holdings, *(each.instrument for each in self.working.values())}
-        return tuple(self._exposure(symbol) for symbol in sorted(symbols))
+    def exposures(self, *, without: str = "") -> tuple[Exposure, ...]:
+        """Return each instrument's holding and what working orders may add to it.
 
-    def _exposure(self, symbol: str) -> Exposure:
+        The order with the client order id ``without`` is left out.
+        """
+        symbols = {*self.holdings, *(each.instrument for each in self.working.values())}
+        return tuple(self._exposure(symbol, without) for symbol in sorted(symbols))
+
+    def _exposure(self, symbol: str, without: str) -> Exposure:
         held, quote = self.holdings.get(symbol), self.quotes.get(symbol)
         instrument = self.instruments.get(symbol)
         rate = self.rate(instrument.quote) if instrument else None
@@ -182,7 +236,7 @@ class AccountBook:
             (
                 each.side.sign * each.quantity
                 for each in self.working.values()
-                if each.instrument == symbol and each.opens
+                if each.instrument == symbol and each.opens and each.client_order_id != without
             ),
             ZERO,
         )
@@ -198,11 +252,23 @@ class AccountBook:
 
 @dataclass(slots=True)
 class Book:
-    """All accounts, what strategies want, and where new exposure may go (None: nowhere now)."""
+    """All accounts, what strategies want, and where new exposure may go (None: nowhere now).
+
+    ``wishes`` are each symbol's newest signals by strategy, and ``targets`` what they come to;
+    ``states`` is what strategies asked to be kept, by their key; ``modes`` are changes of a
+    strategy's mode, with the mode that was configured then; ``outcomes`` is what became of
+    suggestions, by number; ``paused`` says why a symbol takes no new exposure.
+    """
 
     accounts: dict[str, AccountBook] = field(default_factory=dict)
+    wishes: dict[str, dict[str, Signal]] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
     routes: dict[str, str | None] = field(default_factory=dict)
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    modes: dict[str, tuple[Mode, Mode]] = field(default_factory=dict)
+    suggestions: dict[int, Suggestion] = field(default_factory=dict)
+    outcomes: dict[int, str] = field(default_factory=dict)
+    paused: dict[str, str] = field(default_factory=dict)
     time: int = 0
 
     def account(self, name: str) -> AccountBook:

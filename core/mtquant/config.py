@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from mtquant.combine import CombineRules
 from mtquant.contract import Settings
+from mtquant.decide.persons import ApprovalRules
 from mtquant.errors import ConfigError
-from mtquant.model import Timeframe
+from mtquant.model import Mode, Timeframe
 from mtquant.symbols import Spelling
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -51,21 +53,31 @@ class PluginTable(Settings):
 
 
 class EngineTable(Settings):
-    """``[engine]``: where state is kept and how connections are watched."""
+    """``[engine]``: where state is kept, how connections are watched, what happens at the end.
+
+    ``foreign_positions``: what an account holds at first sight is left alone (``ignore``) or taken
+    over as the strategies' (``adopt``). ``on_stop``: whether Ctrl-C keeps positions, closes them,
+    or asks. ``dead_man_s``: a watcher of its own alarms when the engine has been silent for so
+    many seconds, or died; 0 is none.
+    """
 
     state_dir: str = "mtquant-state"
     health_interval_s: float = Field(30.0, gt=0, le=3600)
     call_timeout_s: float = Field(10.0, gt=0, le=300)
     restart_backoff_s: float = Field(0.5, gt=0, le=60)
     restart_backoff_limit_s: float = Field(30.0, gt=0, le=3600)
+    foreign_positions: Literal["ignore", "adopt"] = "ignore"
+    on_stop: Literal["ask", "keep", "close"] = "ask"
+    dead_man_s: float = Field(60.0, ge=0, le=3600)
 
 
 class MarketTable(Settings):
     """``[market]``: where bars come from.
 
     ``replay`` reads them from ``source`` and steps the paper brokers' clocks, ``speed`` bars a
-    second (0: as fast as it goes); ``live`` builds them from the brokers' quotes, asked for every
-    ``poll_s`` seconds.
+    second (0: as fast as it goes); ``live`` takes them from the brokers' ``history`` or builds them
+    from their ``quotes`` (``bars``), and looks every ``poll_s`` seconds. A symbol whose newest
+    quote is older than ``stale_s`` takes no new exposure until prices come again; 0 is never.
     """
 
     feed: Literal["live", "replay"] = "live"
@@ -73,6 +85,8 @@ class MarketTable(Settings):
     source: PluginTable | None = None
     speed: float = Field(0.0, ge=0)
     poll_s: float = Field(1.0, gt=0, le=60)
+    bars: Literal["history", "quotes"] = "history"
+    stale_s: float = Field(120.0, ge=0, le=86_400)
 
 
 class EndpointTable(Settings):
@@ -87,7 +101,9 @@ class BrokerTable(Settings):
     """``[brokers.NAME]``: a plugin with its settings, or where a server is.
 
     ``command`` starts a server, ``server`` is the URL of one and ``token`` its bearer token's
-    reference. Several servers before the same account stand in ``endpoints``.
+    reference. Several servers before the same account stand in ``endpoints``. ``live_account`` is
+    the number of the real account that may be traded, with ``--live``; without it a real account
+    is looked at only.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -98,6 +114,7 @@ class BrokerTable(Settings):
     token: str | None = None
     endpoints: tuple[EndpointTable, ...] = ()
     spelling: Spelling | None = None
+    live_account: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -113,9 +130,16 @@ class RouteTable(Settings):
 
 
 class StrategyTable(PluginTable):
-    """``[strategies.NAME]``: a strategy plugin and the symbols it trades."""
+    """``[strategies.NAME]``: a strategy plugin and the symbols it trades.
+
+    ``timeframe`` is that of its bars, unless told that of the market; ``mode`` says who sends its
+    orders; ``weight`` is its part where several strategies trade one symbol.
+    """
 
     symbols: tuple[str, ...] = Field(min_length=1)
+    timeframe: Timeframe | None = None
+    mode: Mode = Mode.AUTO
+    weight: float = Field(1.0, gt=0, le=1000)
 
 
 class RiskTable(Settings):
@@ -134,6 +158,8 @@ class Config(Settings):
     brokers: Mapping[str, BrokerTable] = Field(min_length=1)
     route: RouteTable = RouteTable()
     strategies: Mapping[str, StrategyTable] = Field(default_factory=dict)
+    combine: CombineRules = CombineRules()
+    approval: ApprovalRules = ApprovalRules()
     risk: RiskTable = RiskTable()
     stores: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
     notifiers: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
@@ -148,11 +174,13 @@ class Config(Settings):
         return self.route.symbols.get(symbol) or self.route.prefer or tuple(self.brokers)
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     """Read and validate a configuration file.
 
-    A relative ``state_dir`` is taken from the file's folder. Raises ConfigError, which names the
-    file, the key, the value and the remedy.
+    The profile that the environment variable ``MTQUANT_PROFILE`` names is laid over it, then
+    ``changes``, each KEY=VALUE with a dotted key and a TOML value. A relative ``state_dir`` is
+    taken from the file's folder. Raises ConfigError, which names the file, the key, the value and
+    the remedy.
     """
     try:
         text = path.read_bytes().decode("utf-8")
@@ -164,11 +192,52 @@ def load_config(path: Path) -> Config:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), f"not valid TOML: {error}", "Correct that line.") from None
+    table = _overlaid(table, os.environ.get("MTQUANT_PROFILE", ""), f"{path}: ")
+    for change in changes:
+        _change(table, change)
     config = Config.read(table, f"{path}: ")
     _check_references(config, f"{path}: ")
     state = path.parent.resolve() / config.engine.state_dir
     engine = config.engine.model_copy(update={"state_dir": str(state)})
     return config.model_copy(update={"engine": engine})
+
+
+def _overlaid(table: dict[str, Any], profile: str, where: str) -> dict[str, Any]:
+    """Return ``table`` without its profiles, the named one laid over it."""
+    profiles = table.pop("profile", {})
+    if not profile:
+        return table
+    if not isinstance(profiles, dict) or not isinstance(profiles.get(profile), dict):
+        have = ", ".join(profiles) if isinstance(profiles, dict) else ""
+        remedy = f"Profiles: {have or 'none'}."
+        raise ConfigError(f"{where}profile", f"no table [profile.{profile}]", remedy)
+    return _merged(table, profiles[profile])
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        before = merged.get(key)
+        both = isinstance(before, dict) and isinstance(value, dict)
+        merged[key] = _merged(before, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _change(table: dict[str, Any], change: str) -> None:
+    """Set one dotted key of ``table``; the value is TOML, or else text."""
+    key, equals, text = change.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise ConfigError("--set", f"{change!r} is not KEY=VALUE", "Such as engine.on_stop=keep.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for part in path[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError("--set", f"{key!r}: {part!r} is no table", "Name a setting's path.")
+    table[path[-1]] = value
 
 
 def _check_references(config: Config, where: str) -> None:
@@ -182,16 +251,10 @@ def _check_references(config: Config, where: str) -> None:
                 raise ConfigError(f"{where}{key}", f"no broker {name!r}", f"Brokers: {have}.")
     for name, broker in config.brokers.items():
         _check_broker(broker, f"{where}brokers.{name}")
-    traded: dict[str, str] = {}
     for name, strategy in config.strategies.items():
-        for symbol in strategy.symbols:
-            if symbol in traded:
-                raise ConfigError(
-                    f"{where}strategies.{name}.symbols",
-                    f"{symbol!r} is already traded by strategy {traded[symbol]!r}",
-                    "One strategy trades a symbol, and names it once; take the other one out.",
-                )
-            traded[symbol] = name
+        if len(set(strategy.symbols)) != len(strategy.symbols):
+            problem = f"{list(strategy.symbols)!r} names a symbol twice"
+            raise ConfigError(f"{where}strategies.{name}.symbols", problem, "Name each once.")
     if config.market.feed == "replay" and config.market.source is None:
         raise ConfigError(f"{where}market.source", "is missing", "A replay needs a source.")
 

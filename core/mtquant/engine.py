@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,10 +21,21 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from mtquant.clock import Clock, format_time
 from mtquant.contract import Level, Notifier, Store
-from mtquant.decide import Close, Decider, Event, Filled, Record, RoutesChanged, Submit, Tell
+from mtquant.decide import (
+    Close,
+    Decider,
+    Effect,
+    Event,
+    Filled,
+    Record,
+    RoutesChanged,
+    Submit,
+    Tell,
+)
 from mtquant.errors import BrokerError, JournalError, ReconciliationError
 from mtquant.journal import Journal
 from mtquant.link import Link
+from mtquant.model import Environment
 from mtquant.orders import OrderDesk, Ticket, unsettled
 from mtquant.pool import ConnectionState, Session, start
 from mtquant.recover import Recovered, recover
@@ -32,6 +44,7 @@ from mtquant.route import routes
 _DOUBT_PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 _START_LIMIT_S = 60.0
 _FLUSH_INTERVAL_S = 0.25
+_TOLD_KEPT = 100
 
 
 class Observer:
@@ -55,7 +68,11 @@ class Observer:
 
 @dataclass(slots=True)
 class Wiring:
-    """What an engine is made of; :mod:`mtquant.assemble` makes it from a configuration."""
+    """What an engine is made of; :mod:`mtquant.assemble` makes it from a configuration.
+
+    ``adopt``: what an account holds at first sight is taken over as the strategies'.
+    ``live_accounts``: by our name for it, the number of each real account that may be traded.
+    """
 
     clock: Clock
     journal: Journal
@@ -67,6 +84,8 @@ class Wiring:
     notifiers: Sequence[Notifier[Any]] = ()
     observer: Observer = field(default_factory=Observer)
     status_file: Path | None = None
+    adopt: bool = False
+    live_accounts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Engine:
@@ -75,9 +94,12 @@ class Engine:
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
         self.book = wiring.decider.book
-        self.desk = OrderDesk(wiring.journal, wiring.clock, self.book, self.emit, self.tell)
+        self.desk = OrderDesk(
+            wiring.journal, wiring.clock, self.book, self._take, self.tell, adopt=wiring.adopt
+        )
         self.recovered = Recovered(0, None)
         self.failovers = 0
+        self.told: deque[dict[str, str]] = deque(maxlen=_TOLD_KEPT)
         self._lanes: dict[str, MemoryObjectSendStream[tuple[Submit | Close, Ticket]]] = {}
         self._sending = 0
         self._idle = anyio.Event()
@@ -94,6 +116,7 @@ class Engine:
         """
         try:
             self.recovered = recover(self.wiring.journal, self.book, self.desk)
+            self.wiring.decider.hearing.settle(self.book)
             async with anyio.create_task_group() as group:
                 self._group = group
                 for link in self.wiring.links.values():
@@ -136,7 +159,9 @@ class Engine:
             self.book.account(link.name).instruments = link.instruments()
         try:
             await self.desk.reconcile(link)
-            link.blocked = ""
+            link.blocked = await self._forbidden(link)
+            if link.blocked:
+                self.tell(Tell(level=Level.ALARM, message=f"{link.name}: {link.blocked}"))
         except ReconciliationError as error:
             link.blocked = f"the books differ: {error}"
             self.tell(Tell(level=Level.ALARM, message=f"{link.blocked}; no order goes there"))
@@ -144,6 +169,25 @@ class Engine:
             link.blocked = f"not reconciled: {error}"
             raise
         self.settle_doubts()
+
+    async def _forbidden(self, link: Link) -> str:
+        """Return why an account may not be traded although the books agree, or nothing.
+
+        What isn't plainly paper or practice by the broker's own word counts as real money.
+        """
+        capabilities = link.capabilities
+        if capabilities and capabilities.environment in {Environment.PAPER, Environment.PRACTICE}:
+            return ""
+        number = (await link.account()).account_id
+        allowed = self.wiring.live_accounts.get(link.name)
+        if allowed is None:
+            return (
+                f"account {number} is real money and only looked at; to trade it set "
+                f'brokers.{link.name}.live_account = "{number}" and run with --live'
+            )
+        if allowed != number:
+            return f"the broker says account {number}, the configuration live_account = {allowed!r}"
+        return ""
 
     def _changed(self) -> None:
         """Tell the decider which accounts can be traded, and where new exposure goes now."""
@@ -161,9 +205,10 @@ class Engine:
         )
         self.write_status()
 
-    def emit(self, event: Event) -> None:
-        """Take one event to the decider and set what follows from it going."""
-        for effect in self.wiring.decider.on(event):
+    def emit(self, event: Event) -> tuple[Effect, ...]:
+        """Take one event to the decider, set what follows going, and return what that was."""
+        effects = self.wiring.decider.on(event)
+        for effect in effects:
             match effect:
                 case Record():
                     self.wiring.observer.on_record(effect.kind, effect.body)
@@ -176,10 +221,16 @@ class Engine:
             account, fill = event.name, event.fill
             self._store(lambda it: it.fill(account, fill))
         self.wiring.observer.on_event(event)
+        return effects
+
+    def _take(self, event: Event) -> None:
+        self.emit(event)
 
     def tell(self, told: Tell) -> None:
         """Tell people; a notifier that fails stops nobody."""
         self.wiring.journal.append("told", {"level": told.level, "message": told.message})
+        now = format_time(self.wiring.clock.now())
+        self.told.append({"time": now, "level": told.level.value, "message": told.message})
         self.wiring.observer.on_tell(told)
         for notifier in self.wiring.notifiers:
             try:

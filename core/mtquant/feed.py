@@ -8,14 +8,18 @@ from contextlib import suppress
 
 import anyio
 
-from mtquant.clock import SECOND, ManualClock
-from mtquant.decide import AccountSeen, BarClosed, QuotesSeen
+from mtquant.clock import SECOND, ManualClock, format_time
+from mtquant.config import MarketTable
+from mtquant.decide import AccountSeen, BarClosed, FeedChanged, QuotesSeen, Ticked
 from mtquant.engine import Engine
-from mtquant.errors import BrokerError, ReconciliationError
+from mtquant.errors import BrokerError, ErrorCode, ReconciliationError, Refused
 from mtquant.link import Link
 from mtquant.model import Advanced, Bar, Bars, Quote, Timeframe
+from mtquant.resample import QuoteBars
 
 _WARMUP_BARS = 1000
+_PAGE = 5000
+"""How many bars one get_bars call returns at most."""
 _LONG_POLL_S = 10.0
 
 
@@ -97,13 +101,16 @@ class Live:
 
     Bars are asked for when one ends, from the broker's history, so a gap in our own connection
     leaves none in the series; a bar that is already old when it comes warms the strategies up and
-    trades nothing.
+    trades nothing. With ``bars = "quotes"`` they are built from the quotes after that start.
+
+    A symbol whose prices don't come pauses, and says so; when they come again, its missing bars
+    are fetched first.
     """
 
-    def __init__(self, timeframe: Timeframe, poll_s: float) -> None:
-        self.timeframe = timeframe
-        self.poll_s = poll_s
+    def __init__(self, market: MarketTable) -> None:
+        self.market = market
         self._last: dict[str, int] = {}
+        self._built: dict[str, QuoteBars] = {}
 
     async def __call__(self, engine: Engine) -> None:
         """Feed ``engine`` until cancelled."""
@@ -115,19 +122,21 @@ class Live:
             while True:
                 for symbol in engine.wiring.symbols:
                     await self._bars(engine, symbol)
+                    self._look_at_age(engine, symbol)
+                engine.emit(Ticked(time=engine.wiring.clock.now()))
                 engine.keep(engine.wiring.clock.now())
-                await anyio.sleep(self.poll_s)
+                await anyio.sleep(self.market.poll_s)
 
     async def _follow(self, engine: Engine, link: Link) -> None:
         """Take in orders and executions as they happen."""
         while True:
             if link.blocked or not link.connected:
-                await anyio.sleep(self.poll_s)
+                await anyio.sleep(self.market.poll_s)
                 continue
             try:
                 await engine.desk.catch_up(link, _LONG_POLL_S)
             except BrokerError:
-                await anyio.sleep(self.poll_s)
+                await anyio.sleep(self.market.poll_s)
             except ReconciliationError as error:
                 engine.block(link, str(error))
 
@@ -135,7 +144,7 @@ class Live:
         """Take in money at an interval; a slow broker holds up no other."""
         while True:
             await self._look(engine, link)
-            await anyio.sleep(self.poll_s)
+            await anyio.sleep(self.market.poll_s)
 
     async def _look(self, engine: Engine, link: Link) -> None:
         if link.blocked or not link.connected:
@@ -153,32 +162,88 @@ class Live:
         def on_quotes(quotes: tuple[Quote, ...]) -> None:
             now = engine.wiring.clock.now()
             engine.emit(QuotesSeen(time=now, name=link.name, quotes=quotes))
+            self._build(engine, link, quotes)
 
         while True:
             if link.connected and not link.blocked:
                 with suppress(BrokerError):
                     await link.follow_quotes(engine.wiring.symbols, on_quotes)
-            await anyio.sleep(self.poll_s)
+            await anyio.sleep(self.market.poll_s)
+
+    def _build(self, engine: Engine, link: Link, quotes: tuple[Quote, ...]) -> None:
+        """Build bars from the quotes of the account that bars are taken from."""
+        for quote in quotes:
+            builder = self._built.get(quote.instrument)
+            if builder is not None and _first_with(engine, quote.instrument) is link:
+                self._feed(engine, builder.take(quote))
 
     async def _bars(self, engine: Engine, symbol: str) -> None:
         """Feed the bars of ``symbol`` that have ended since the last one fed."""
+        builder = self._built.get(symbol)
+        if builder is not None:
+            self._feed(engine, builder.until(engine.wiring.clock.now()))
+            return
         link = _first_with(engine, symbol)
         if link is None:
             return
-        length, now = self.timeframe.seconds * SECOND, engine.wiring.clock.now()
+        timeframe = self.market.timeframe
+        length, now = timeframe.seconds * SECOND, engine.wiring.clock.now()
         last = self._last.get(symbol)
         if last is not None and now < last + 2 * length:
             return
-        missing = _WARMUP_BARS if last is None else min(_WARMUP_BARS, (now - last) // length)
+        history = max(_WARMUP_BARS, engine.wiring.decider.hearing.history(symbol, timeframe))
+        missing = history if last is None else min(history, (now - last) // length)
         try:
-            series = await link.bars(symbol, self.timeframe, int(missing))
+            series = await _history(link, symbol, timeframe, int(missing))
+        except Refused as error:
+            if error.code is not ErrorCode.UNSUPPORTED:
+                return
+            series = ()  # a broker without a history: the warm-up takes as long as it takes
         except BrokerError:
             return
-        for index, opened in enumerate(series.time):
-            if last is None or opened > last:
-                self._last[symbol] = opened
-                fresh = last is not None and now - (opened + length) < length
-                engine.emit(BarClosed(time=now, bar=series.bar(index), trade=fresh))
+        self._feed(engine, [bar for bar in series if last is None or bar.time > last], last)
+        if self.market.bars == "quotes" or not series:
+            self._built[symbol] = QuoteBars(symbol, timeframe)
+
+    def _feed(self, engine: Engine, bars: Sequence[Bar], last: int | None = 0) -> None:
+        """Hand bars to the engine; one that ended a while ago only warms up."""
+        now = engine.wiring.clock.now()
+        for bar in bars:
+            length = bar.timeframe.seconds * SECOND
+            self._last[bar.instrument] = bar.time
+            fresh = last is not None and now - (bar.time + length) < length
+            engine.emit(BarClosed(time=now, bar=bar, trade=fresh))
+
+    def _look_at_age(self, engine: Engine, symbol: str) -> None:
+        """Pause a symbol whose newest quote is old, or that nobody quotes; let it go on after."""
+        why = ""
+        link = _first_with(engine, symbol)
+        if link is None:
+            why = "no connected account lists it"
+        elif self.market.stale_s:
+            quote = engine.book.account(link.name).quotes.get(symbol)
+            now = engine.wiring.clock.now()
+            if quote is None:
+                why = f"no price from {link.name} yet"
+            elif now - quote.time > self.market.stale_s * SECOND:
+                why = f"the last price of {link.name} is of {format_time(quote.time)}"
+        known = engine.book.paused.get(symbol, "")
+        if bool(why) != bool(known):
+            now = engine.wiring.clock.now()
+            engine.emit(FeedChanged(time=now, symbol=symbol, why=why))
+
+
+async def _history(link: Link, symbol: str, timeframe: Timeframe, count: int) -> tuple[Bar, ...]:
+    """Return the last ``count`` closed bars, asked for in pages, as far as there are any."""
+    found: list[Bar] = []
+    to: int | None = None
+    while len(found) < count:
+        page = await link.bars(symbol, timeframe, min(_PAGE, count - len(found)), to)
+        if not len(page):
+            break
+        found[:0] = [page.bar(index) for index in range(len(page))]
+        to = page.time[0]
+    return tuple(found)
 
 
 def _first_with(engine: Engine, symbol: str) -> Link | None:

@@ -8,6 +8,7 @@ can be asked for again ride along with the next durable entry or flush.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Journal:
         self._lock = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _locked(folder / "journal.lock")
+            self._lock = _locked(folder / "journal.lock", folder / "journal.pid")
             self._db = sqlite3.connect(folder / "journal.db", isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -110,8 +111,11 @@ class Journal:
             self._lock.close()
 
 
-def _locked(path: Path) -> sqlite3.Connection:
-    """Hold an exclusive lock that the system releases when this process dies, however it dies."""
+def _locked(path: Path, holder: Path) -> sqlite3.Connection:
+    """Hold an exclusive lock that the system releases when this process dies, however it dies.
+
+    ``holder`` says to others which process it is.
+    """
     lock = sqlite3.connect(path, isolation_level=None, timeout=0)
     try:
         lock.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -119,7 +123,15 @@ def _locked(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         lock.close()
         raise JournalError(
-            f"{path.parent}: another engine is using this journal. Stop it, or set another "
-            "engine.state_dir"
+            f"{path.parent}: another engine{_process(holder)} is using this journal. Stop it, or "
+            "set another engine.state_dir"
         ) from None
+    holder.write_text(str(os.getpid()), encoding="ascii")
     return lock
+
+
+def _process(holder: Path) -> str:
+    try:
+        return f" (process {int(holder.read_text(encoding='ascii'))})"
+    except (OSError, ValueError):
+        return ""

@@ -20,10 +20,13 @@ from mtquant.model import (
     Fills,
     Instrument,
     Instruments,
+    ModifyRequest,
     OrderReport,
     OrderRequest,
     Orders,
     Position,
+    PositionMode,
+    ProtectionRequest,
     Quote,
     Timeframe,
 )
@@ -62,6 +65,13 @@ class Link:
     def capabilities(self) -> Capabilities | None:
         """What the account's servers offer, once one has connected."""
         return next((each.capabilities for each in self.sessions if each.capabilities), None)
+
+    @property
+    def netting(self) -> bool:
+        """True where the account holds one position in an instrument."""
+        return self.capabilities is None or (
+            self.capabilities.position_mode is PositionMode.NETTING
+        )
 
     @property
     def stepped(self) -> bool:
@@ -134,6 +144,24 @@ class Link:
             await self.ask(lambda it: it.cancel_order(client_order_id=client_order_id))
         )
 
+    async def cancel(self, order_id: str) -> OrderReport:
+        """Cancel an order by the broker's id."""
+        return self._report(await self.ask(lambda it: it.cancel_order(order_id=order_id)))
+
+    async def modify(self, request: ModifyRequest) -> OrderReport:
+        """Change a working order."""
+        return self._report(await self.ask(lambda it: it.modify_order(request)))
+
+    async def protect(self, request: ProtectionRequest) -> Position:
+        """Change what protects an open position."""
+        return self._ours(await self.ask(lambda it: it.set_protection(request)))
+
+    async def quotes(self, symbols: Sequence[str]) -> tuple[Quote, ...]:
+        """Return the newest quotes of ``symbols``."""
+        theirs = tuple(self.symbols.theirs(symbol) for symbol in symbols)
+        found = await self.ask(lambda it: it.get_quotes(theirs))
+        return tuple(self._ours(each) for each in found.quotes)
+
     async def account(self) -> Account:
         """Return the account's money."""
         return await self.ask(lambda it: it.get_account())
@@ -183,10 +211,13 @@ class Link:
 
         await self.ask(lambda it: follow_quotes(it, theirs, hand_on), waits=True)
 
-    async def bars(self, symbol: str, timeframe: Timeframe, count: int) -> Bars:
-        """Return the last ``count`` closed bars."""
+    async def bars(
+        self, symbol: str, timeframe: Timeframe, count: int, to: int | None = None
+    ) -> Bars:
+        """Return the last ``count`` closed bars that opened before ``to``."""
         theirs = self.symbols.theirs(symbol)
-        return self._ours(await self.ask(lambda it: it.get_bars(theirs, timeframe, count=count)))
+        found = await self.ask(lambda it: it.get_bars(theirs, timeframe, to=to, count=count))
+        return self._ours(found)
 
     async def advance(self, to: int) -> Advanced:
         """Move a stepped venue's clock."""

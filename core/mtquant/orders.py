@@ -100,7 +100,7 @@ class OrderDesk:
     """Sends orders, follows them, and settles what is in doubt.
 
     ``emit`` takes each fact to the decider at once; ``tickets`` and ``cursors`` are what the
-    journal remembered.
+    journal remembered. ``adopt``: what an account holds at first sight is the strategies'.
     """
 
     def __init__(
@@ -110,6 +110,8 @@ class OrderDesk:
         book: Book,
         emit: Callable[[Event], None],
         tell: Callable[[Tell], None],
+        *,
+        adopt: bool = False,
     ) -> None:
         self.tickets: dict[str, Ticket] = {}
         self.cursors: dict[str, str] = {}
@@ -118,6 +120,7 @@ class OrderDesk:
         self._book = book
         self._emit = emit
         self._tell = tell
+        self._adopt = adopt
         self._foreign: set[tuple[str, str]] = set()
 
     def in_doubt(self, account: str | None = None) -> list[Ticket]:
@@ -130,22 +133,28 @@ class OrderDesk:
 
     def register(self, effect: Submit | Close) -> Ticket:
         """Put an order's intent on disk. Only what this returns may be sent."""
-        request = effect.order if isinstance(effect, Submit) else effect.close
+        opens = isinstance(effect, Submit)
+        request, symbol = (
+            (effect.order, effect.order.instrument)
+            if isinstance(effect, Submit)
+            else (effect.close, effect.symbol)
+        )
         body = {
             "client_order_id": request.client_order_id,
             "account": effect.account,
-            "instrument": request.instrument,
+            "instrument": symbol,
             "side": (effect.order.side if isinstance(effect, Submit) else effect.side).value,
-            "opens": isinstance(effect, Submit),
+            "opens": opens,
             "cursor": self.cursors.get(effect.account),
+            "person": effect.person,
             "request": _REQUEST.dump_python(request, mode="json", exclude_none=True),
         }
         self._journal.append("intent", body, durable=True)
         ticket = Ticket(
             request.client_order_id,
             effect.account,
-            request.instrument or "",
-            opens=isinstance(effect, Submit),
+            symbol,
+            opens=opens,
         )
         self.tickets[ticket.client_order_id] = ticket
         return ticket
@@ -334,11 +343,18 @@ class OrderDesk:
             "currency": account.currency,
             "balance": plain(account.balance),
             "positions": POSITIONS.dump_python(positions, mode="json"),
+            "adopt": self._adopt,
         }
         self._journal.append("opened", body, durable=True)
         self.cursors[link.name] = cursor or ""
         self._emit(
-            Opened(time=self._clock.now(), name=link.name, account=account, positions=positions)
+            Opened(
+                time=self._clock.now(),
+                name=link.name,
+                account=account,
+                positions=positions,
+                adopt=self._adopt,
+            )
         )
 
     async def _differences(self, link: Link) -> list[str]:

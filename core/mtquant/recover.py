@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
-from mtquant.book import Book, Target, Working
-from mtquant.clock import parse_time
+from mtquant.book import Book, Working
+from mtquant.decide import read_signal, read_suggestion, take_target
 from mtquant.journal import Entry, Journal
-from mtquant.model import OrderStatus, Side, Signal
+from mtquant.model import Mode, OrderStatus, Side
 from mtquant.orders import FILL, POSITIONS, OrderDesk, Stage, Ticket
 from mtquant.risk import BreakerState
 
@@ -49,30 +48,53 @@ def _opened(entry: Entry, book: Book, desk: OrderDesk) -> None:
     account = book.account(entry.body["account"])
     account.balance = Decimal(entry.body["balance"])
     for position in POSITIONS.validate_python(entry.body["positions"]):
-        account.adopt(position)
+        account.adopt(position, ours=entry.body.get("adopt", False))
     desk.cursors[account.name] = entry.body["cursor"]
 
 
 def _signal(entry: Entry, book: Book, _: OrderDesk) -> None:
-    body: dict[str, Any] = entry.body
-    signal = Signal(
-        strategy_id=body["strategy_id"],
-        instrument=body["instrument"],
-        time=parse_time(body["time"]),
-        direction=body["direction"],
-        reason=body["reason"],
-        stop_distance=_number(body["stop_distance"]),
-        take_profit_distance=_number(body["take_profit_distance"]),
-        confidence=body["confidence"],
-    )
-    book.targets[signal.instrument] = Target(signal)
+    signal = read_signal(entry.body)
+    wishes = book.wishes.setdefault(signal.instrument, {})
+    wishes[signal.strategy_id] = signal
+    # Where several strategies wish, the entry that follows says what they came to.
+    if len(wishes) == 1:
+        take_target(book.targets, signal, signal, (signal.strategy_id,))
+
+
+def _target(entry: Entry, book: Book, _: OrderDesk) -> None:
+    wish = read_signal(entry.body)
+    heard = book.wishes[wish.instrument][entry.body["heard"]]
+    take_target(book.targets, heard, wish, tuple(entry.body["strategies"]))
 
 
 def _verdict(entry: Entry, book: Book, _: OrderDesk) -> None:
     """A veto is the one attempt that its signal had."""
-    target = book.targets.get(entry.body["signal"]["instrument"])
-    if target is not None and not entry.body["approved"]:
+    wish = entry.body["signal"]
+    target = book.targets.get(wish["instrument"])
+    ours = target is not None and target.signal.strategy_id == wish["strategy_id"]
+    if target is not None and ours and not entry.body["approved"]:
         target.spent = True
+
+
+def _state(entry: Entry, book: Book, _: OrderDesk) -> None:
+    book.states[entry.body["strategy"]] = entry.body["state"]
+
+
+def _mode(entry: Entry, book: Book, _: OrderDesk) -> None:
+    body = entry.body
+    book.modes[body["strategy_id"]] = (Mode(body["mode"]), Mode(body["configured"]))
+
+
+def _suggestion(entry: Entry, book: Book, _: OrderDesk) -> None:
+    suggestion = read_suggestion(entry.body)
+    book.suggestions[suggestion.number] = suggestion
+    if (target := book.targets.get(suggestion.order.instrument)) is not None:
+        target.spent = True
+
+
+def _suggestion_ended(entry: Entry, book: Book, _: OrderDesk) -> None:
+    book.suggestions.pop(entry.body["number"], None)
+    book.outcomes[entry.body["number"]] = entry.body["text"]
 
 
 def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
@@ -80,7 +102,8 @@ def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
     account = book.account(body["account"])
     cid = body["client_order_id"]
     desk.tickets[cid] = Ticket(cid, account.name, body["instrument"], opens=body["opens"])
-    account.our_ids.add(cid)
+    person = bool(body.get("person"))
+    (account.person_ids if person else account.our_ids).add(cid)
     quantity = Decimal(body["request"]["quantity"])
     account.working[cid] = Working(
         client_order_id=cid,
@@ -90,7 +113,11 @@ def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
         opens=body["opens"],
         status=OrderStatus.PENDING_NEW,
     )
-    if body["opens"] and (target := book.targets.get(body["instrument"])) is not None:
+    if (
+        body["opens"]
+        and not person
+        and (target := book.targets.get(body["instrument"])) is not None
+    ):
         target.spent = True
 
 
@@ -100,7 +127,8 @@ def _order(entry: Entry, book: Book, desk: OrderDesk) -> None:
     ticket.status = OrderStatus(entry.body["status"])
     ticket.was_in_doubt |= ticket.stage is Stage.IN_DOUBT
     target = book.targets.get(ticket.instrument)
-    if ticket.stage is Stage.PROVEN_ABSENT and target is not None:
+    wished = ticket.client_order_id not in book.account(ticket.account).person_ids
+    if ticket.stage is Stage.PROVEN_ABSENT and ticket.opens and wished and target is not None:
         target.spent = False
 
 
@@ -117,13 +145,14 @@ def _breaker(entry: Entry, book: Book, _: OrderDesk) -> None:
     account.breaker = BreakerState.from_dict(entry.body["state"])
 
 
-def _number(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)
-
-
 _FOLDS = {
     "opened": _opened,
     "signal": _signal,
+    "target": _target,
+    "state": _state,
+    "mode": _mode,
+    "suggestion": _suggestion,
+    "suggestion_ended": _suggestion_ended,
     "verdict": _verdict,
     "intent": _intent,
     "order": _order,

@@ -16,6 +16,7 @@ import pytest
 from mtquant import Remote
 from mtquant.config import Config
 from mtquant.contract import Endpoint
+from mtquant.model import Timeframe
 from mtquant.plugins import Catalogue, load_catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -67,8 +68,8 @@ def test_the_documented_strategy_is_a_plugin_with_its_documented_settings() -> N
         table.pop("plugin"),
         {key: value for key, value in table.items() if key != "symbols"},
         strategy_id="dips",
-        instrument="EUR/USD",
-        timeframe="M1",
+        instruments=("EUR/USD",),
+        timeframe=Timeframe.M1,
         indicators=lambda kind, settings: load_catalogue().make("indicator", kind, settings),
     )
     assert made.warmup >= table["trend"]

@@ -57,8 +57,8 @@ def test_the_template_is_read(tmp_path: Path) -> None:
         ("[brokers.c]\nserver = 'http://c.example'", r"brokers\.c\.server: .*must be https"),
         ("[brokers.c]\nserver = 'https://u:p@c.example'", r"carries a password"),
         (
-            "[strategies.t]\nplugin = 'x'\nsymbols = ['EUR/USD']",
-            r"strategies\.t\.symbols: 'EUR/USD' is already traded by strategy 's'",
+            "[strategies.t]\nplugin = 'x'\nsymbols = ['EUR/USD', 'EUR/USD']",
+            r"strategies\.t\.symbols: .* names a symbol twice",
         ),
         ("[strategies.t]\nplugin = 'x'", r"strategies\.t\.symbols: is missing"),
         ("= 3", r"not valid TOML"),

@@ -73,7 +73,7 @@ class Scene:
         puppet = Puppet(
             Settings(),
             strategy_id="p",
-            instrument=SYMBOL,
+            instruments=(SYMBOL,),
             timeframe=Timeframe.M1,
             indicators=lambda *_: None,  # type: ignore[arg-type]
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -53,7 +54,9 @@ def test_entries_can_be_chosen_and_keep_their_time(tmp_path: Path) -> None:
 
 def test_a_second_engine_is_refused_until_the_first_has_closed(tmp_path: Path) -> None:
     first = Journal(tmp_path, ManualClock())
-    with pytest.raises(JournalError, match="another engine is using this journal"):
+    with pytest.raises(
+        JournalError, match=rf"another engine \(process {os.getpid()}\) is using this journal"
+    ):
         Journal(tmp_path, ManualClock())
     first.close()
     Journal(tmp_path, ManualClock()).close()

@@ -145,7 +145,7 @@ class Desk:
                 "sma_cross",
                 {"fast": 3, "slow": 8},
                 strategy_id="trend",
-                instrument=symbol,
+                instruments=(symbol,),
                 timeframe=source.timeframe(),
                 indicators=indicator,
             )

@@ -6,6 +6,7 @@ argument, a missing plugin or a journal that can't be used.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated
 import typer
 
 from mtquant import __version__
+from mtquant.cli import trading
 from mtquant.errors import MtquantError
 
 app = typer.Typer(
@@ -26,6 +28,7 @@ app = typer.Typer(
 )
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+PROFILE = "MTQUANT_PROFILE"
 _DEFAULT_CONFIG = Path("mtquant.toml")
 
 
@@ -34,7 +37,13 @@ def _root(
     version: Annotated[  # noqa: FBT002 - a command line flag
         bool, typer.Option("--version", help="Print the version.", is_eager=True)
     ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(envvar=PROFILE, help="A [profile.NAME] of the configuration, laid over it."),
+    ] = None,
 ) -> None:
+    if profile is not None:
+        os.environ[PROFILE] = profile
     if version:
         typer.echo(f"mtquant {__version__}")
         raise typer.Exit
@@ -64,12 +73,28 @@ def init(
     typer.echo(f"{path} written. Next: mtquant run --config {path}")
 
 
-@app.command(epilog="Example: mtquant run --config mtquant.toml")
-def run(config: ConfigPath = _DEFAULT_CONFIG) -> None:
-    """Trade a configuration until Ctrl-C, which stops cleanly."""
+@app.command(epilog="Example: mtquant run --config mtquant.toml --set strategies.trend.fast=5")
+def run(
+    config: ConfigPath = _DEFAULT_CONFIG,
+    live: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--live", help="Trade the real accounts that the file names.")
+    ] = False,
+    confirm: Annotated[
+        list[str] | None,
+        typer.Option("--confirm", help="A real account's number, instead of typing it."),
+    ] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE instead of the file's; repeatable.")
+    ] = None,
+) -> None:
+    """Trade a configuration until Ctrl-C, which asks whether to keep or close positions.
+
+    Exit codes: 0 stopped cleanly; 1 an order is left in doubt, or nothing could be traded; 2 a
+    wrong setting, or another engine holds the journal.
+    """
     from mtquant.cli.run import run as run_engine  # noqa: PLC0415 - --help stays quick
 
-    raise typer.Exit(run_engine(config))
+    raise typer.Exit(run_engine(config, live=live, confirmed=confirm or (), changes=change or ()))
 
 
 @app.command(epilog="Example: mtquant status --json")
@@ -169,6 +194,9 @@ def breaker(
     from mtquant.cli.show import show_breakers  # noqa: PLC0415 - --help stays quick
 
     show_breakers(config, reset_account=reset, by=by, reason=reason, rebase_peak=rebase_peak)
+
+
+trading.register(app)
 
 
 def main() -> None:

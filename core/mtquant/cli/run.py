@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
-from anyio.abc import TaskStatus
 from rich.console import Console
 
 from mtquant.assemble import Assembled, assemble
+from mtquant.cli.asking import person
+from mtquant.cli.dead_man import watched
+from mtquant.cli.preflight import preflight
 from mtquant.cli.recorder import Recorder
 from mtquant.cli.summary import accounts, currency
 from mtquant.clock import format_time, seeded
-from mtquant.config import load_config
+from mtquant.config import Config, load_config
 from mtquant.contract import Level
+from mtquant.control import Commands, serve_channel
+from mtquant.control.arguments import CloseArguments, StopArguments
+from mtquant.control.trading import Trading
 from mtquant.decide import Event, OrderMoved, Tell
 from mtquant.engine import Engine
+from mtquant.errors import BrokerError, ConfigError, MtquantError
 from mtquant.orders import unsettled
 from mtquant.plugins import load_catalogue
 
 _STYLES = {Level.INFO: "", Level.WARNING: "yellow", Level.ALARM: "bold red"}
+_QUESTION = (
+    "\nStop: [k]eep the positions, with their stops; [c]lose what the strategies hold; "
+    "or [g]o on? [k] "
+)
 
 
 class Talking(Recorder):
@@ -47,62 +60,181 @@ class Talking(Recorder):
             )
 
 
-def run(path: Path) -> int:
-    """Run the configuration at ``path``; return 0, or 1 where an order is left in doubt."""
+@dataclass(slots=True)
+class Stopping:
+    """How the run ends: ``close`` what the strategies hold first, or keep it."""
+
+    close: bool = False
+    by: str = ""
+    asked: anyio.Event = field(default_factory=anyio.Event)
+
+    def ask(self, *, close: bool, by: str) -> None:
+        """End the run."""
+        self.close, self.by = close, by
+        self.asked.set()
+
+
+def run(path: Path, *, live: bool, confirmed: Sequence[str], changes: Sequence[str] = ()) -> int:
+    """Run the configuration at ``path``.
+
+    Return 0, or 1 where an order is left in doubt or no account could be traded. ``live`` lets
+    real accounts be traded whose number is ``confirmed``, or typed. ``changes`` are settings that
+    differ from the file's, as KEY=VALUE.
+    """
     console = Console(stderr=True)
-    config = load_config(path)
+    config = load_config(path, changes=changes)
+    if live:
+        _confirm(config, console, confirmed)
     talking = Talking(console)
-    made = assemble(config, load_catalogue(), seeded(None), talking)
+    made = assemble(config, load_catalogue(), seeded(None), talking, live=live)
     console.print(
         f"{', '.join(config.brokers)}: starting; state in {config.engine.state_dir}",
         highlight=False,
         soft_wrap=True,
     )
-    anyio.run(_until_stopped, made, console)
-    return _farewell(made.engine, talking)
+    started = anyio.run(_until_stopped, made, console, config, path)
+    return _farewell(made.engine, talking) if started else 1
 
 
-async def _until_stopped(made: Assembled, console: Console) -> None:
-    """Run until a signal: while starting it ends everything, later it ends the feed first."""
-    scopes: list[anyio.CancelScope] = []
+def _confirm(config: Config, console: Console, confirmed: Sequence[str]) -> None:
+    """Have every real account's number typed; raises ConfigError where it isn't, or is another."""
+    named = {name: each.live_account for name, each in config.brokers.items() if each.live_account}
+    if not named:
+        remedy = 'Set brokers.NAME.live_account = "NUMBER".'
+        raise ConfigError("--live", "no broker names a real account", remedy)
+    for name, number in named.items():
+        if number in confirmed:
+            continue
+        if not sys.stdin.isatty():
+            remedy = f"Add --confirm {number}, or run it on a terminal."
+            raise ConfigError("--live", f"account {number} isn't confirmed", remedy)
+        console.print(f"{name}: orders will move REAL MONEY in account {number}.", style="bold red")
+        typed = input("Type the account's number to trade it: ").strip()
+        if typed != number:
+            raise ConfigError("--live", f"{typed!r} is not account {number}", "Nothing was sent.")
+
+
+async def _until_stopped(made: Assembled, console: Console, config: Config, path: Path) -> bool:
+    """Run until asked to stop; return whether it ever traded.
+
+    A signal while starting ends everything; later it ends the feed first.
+    """
+    stopping = Stopping()
+    traded: list[bool] = []
 
     async def feed(engine: Engine) -> None:
-        with anyio.CancelScope() as scope:
-            scopes.append(scope)
-            _greet(engine, console)
+        traded.append(await preflight(engine, console))
+        if not traded[0]:
+            return
+        async with anyio.create_task_group() as group, _channel(engine, config, stopping):
+            scope = group.cancel_scope
+
+            async def until_asked() -> None:
+                await stopping.asked.wait()
+                console.print("stopping: no new orders; waiting for those under way")
+                scope.cancel()
+
+            group.start_soon(until_asked)
             await made.feed(engine)
+            scope.cancel()
+        if stopping.close:
+            with anyio.CancelScope(shield=True):
+                await _close_all(engine, stopping.by, console)
+
+    async with anyio.create_task_group() as group, watched(config, path):
+
+        def begun() -> bool:
+            return bool(traded)
+
+        group.start_soon(_on_signal, stopping, config, begun, group.cancel_scope, console)
+        await made.engine.run(feed)
+        group.cancel_scope.cancel()
+    return bool(traded and traded[0])
+
+
+@asynccontextmanager
+async def _channel(engine: Engine, config: Config, stopping: Stopping) -> AsyncIterator[None]:
+    """Answer the commands of persons while the engine runs."""
+
+    async def stop(asked: StopArguments) -> None:
+        stopping.ask(close=asked.close, by=asked.by)
 
     async with anyio.create_task_group() as group:
-        scopes.append(group.cancel_scope)
-        await group.start(_stop_on_signal, scopes, console)
-        await made.engine.run(feed)
+        folder = Path(config.engine.state_dir)
+        await group.start(serve_channel, Commands(engine, stop), folder)
+        yield
         group.cancel_scope.cancel()
 
 
-async def _stop_on_signal(
-    scopes: list[anyio.CancelScope],
+async def _on_signal(
+    stopping: Stopping,
+    config: Config,
+    begun: Callable[[], bool],
+    everything: anyio.CancelScope,
     console: Console,
-    *,
-    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
+    """Stop on Ctrl-C, after asking what to do with positions; a second one keeps them."""
     if sys.platform == "win32":
-        task_status.started()
         return
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        async for _ in signals:
-            console.print("stopping: no new orders; waiting for those under way")
-            scopes[-1].cancel()
-            return
+        asking = False
+        async for number in signals:
+            if not begun():
+                everything.cancel()
+                return
+            choice = config.engine.on_stop
+            ask = choice == "ask" and number == signal.SIGINT and sys.stdin.isatty()
+            if asking or not ask:
+                stopping.ask(close=choice == "close", by=person())
+                return
+            asking = True
+            answer = await _typed(console, signals)
+            asking = False
+            if answer != "g":
+                stopping.ask(close=answer == "c", by=person())
+                return
+            console.print("going on")
 
 
-def _greet(engine: Engine, console: Console) -> None:
-    if engine.recovered.entries:
-        console.print(f"recovered from {engine.recovered.entries:,} journal entries")
-    for link in engine.wiring.links.values():
-        state = link.state()
-        text = "ready" if state.tradable else f"not traded: {state.why}"
-        console.print(f"{link.name}: {text}", highlight=False, markup=False)
+async def _typed(console: Console, signals: AsyncIterator[signal.Signals]) -> str:
+    """Return k, c or g; another signal meanwhile is k."""
+    answers: list[str] = []
+    async with anyio.create_task_group() as group:
+
+        async def ask() -> None:
+            typed = await anyio.to_thread.run_sync(input, _QUESTION, abandon_on_cancel=True)
+            answers.append(typed.strip().lower()[:1] or "k")
+            group.cancel_scope.cancel()
+
+        async def hear() -> None:
+            async for _ in signals:
+                console.print("\nkeeping the positions")
+                answers.append("k")
+                group.cancel_scope.cancel()
+                return
+
+        group.start_soon(ask)
+        group.start_soon(hear)
+    return answers[0] if answers else "k"
+
+
+async def _close_all(engine: Engine, by: str, console: Console) -> None:
+    """Close what the strategies hold, and say what could not be closed."""
+    engine.wiring.decider.pursuit.stop()
+    trading = Trading(engine)
+    for name, book in engine.book.accounts.items():
+        for symbol in list(book.holdings):
+            quantity = abs(book.ours(symbol))
+            if not quantity:
+                continue
+            asked = CloseArguments(symbol=symbol, quantity=quantity, broker=name, by=by)
+            try:
+                answer = await trading.close(asked)
+                rows = [row.get("status", row["verdict"]) for row in answer["closed"]]
+                console.print(f"{name}: closing {symbol}: {', '.join(rows)}", highlight=False)
+            except (MtquantError, BrokerError) as error:
+                text = f"{name}: {symbol} could not be closed: {error}"
+                console.print(text, style="bold red", highlight=False, markup=False)
 
 
 def _farewell(engine: Engine, recorder: Recorder) -> int:

@@ -16,6 +16,7 @@ from mtquant.contract.broker import (
     tool,
     tools_of,
 )
+from mtquant.contract.indicator import Indicator, Line
 from mtquant.contract.plugin import Plugin, S, Settings
 from mtquant.contract.ports import BrokerPlugin, Endpoint, Level, Notifier, Source, Store
 from mtquant.contract.risk import (
@@ -28,7 +29,7 @@ from mtquant.contract.risk import (
     Sizer,
     Verdict,
 )
-from mtquant.contract.strategy import Indicator, Strategy
+from mtquant.contract.strategy import Strategy, Wishes
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -44,6 +45,7 @@ __all__ = [
     "Indicator",
     "Level",
     "Limit",
+    "Line",
     "Notifier",
     "Plugin",
     "Proposal",
@@ -57,6 +59,7 @@ __all__ = [
     "Strategy",
     "Tool",
     "Verdict",
+    "Wishes",
     "tool",
     "tools_of",
 ]

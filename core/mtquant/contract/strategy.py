@@ -1,132 +1,193 @@
-"""What a strategy and an indicator are."""
+"""What a strategy is: it says what to hold, and reaches neither a broker nor the future."""
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mtquant.clock import SECOND
+from mtquant.contract.indicator import Indicator
 from mtquant.contract.plugin import Plugin, S
-from mtquant.model import (
-    Bar,
-    Bars,
-    Signal,
-    Timeframe,
-)
+from mtquant.model import Bar, Fill, Quote, Signal, Timeframe
 
-
-class Indicator(Plugin[S], ABC):
-    """A series computed from bars: stepped live, run over arrays on history, the same bits.
-
-    Values are float64; a bar before the warm-up is over has NaN. ``self[0]`` is the value at
-    the newest bar, ``self[1]`` the one before; at most ``DEPTH`` values are kept.
-    """
-
-    DEPTH: ClassVar[int] = 64
-
-    @property
-    @abstractmethod
-    def warmup(self) -> int:
-        """How many bars it takes until the first value."""
-
-    @property
-    def value(self) -> float:
-        """The value at the newest bar; NaN while it warms up."""
-        return self[0]
-
-    @property
-    def ready(self) -> bool:
-        """True once the newest value is a number."""
-        return not math.isnan(self[0])
-
-    @abstractmethod
-    def __getitem__(self, back: int) -> float:
-        """Return the value ``back`` bars ago; NaN where there is none."""
-
-    @abstractmethod
-    def update(self, bar: Bar) -> float:
-        """Take one closed bar and return the value at it."""
-
-    @abstractmethod
-    def batch(self, bars: Bars) -> NDArray[np.float64]:
-        """Return the whole series, shape (len(bars),), bit-identical to stepping."""
+Wishes = Signal | Iterable[Signal] | None
+"""What a strategy returns: one signal, several, or None for no change."""
+_Series = tuple[str, Timeframe]
 
 
 class Strategy(Plugin[S]):
-    """Decides what to hold in one instrument.
+    """Decides what to hold in one instrument, or in several at once.
 
-    Override ``on_start`` to take indicators with :meth:`indicator` and ``on_bar`` to return
-    ``self.long(...)``, ``self.short(...)``, ``self.flat(...)`` or None. A strategy sees closed
-    bars only and can't reach a broker. Indicators are updated before ``on_bar``, which is first
-    called when all of them are ready.
+    Override ``on_start`` to take indicators with :meth:`indicator`, and ``on_bar`` to return
+    ``self.long(...)``, ``self.short(...)``, ``self.flat(...)``, a list of these, or None for no
+    change; ``on_quote`` and ``on_fill`` likewise where it needs them. Indicators are updated before
+    ``on_bar``, which is first called when all of them are ready, with closed bars of its main
+    timeframe only.
+
+    One object is made for each configured symbol; with ``together = True`` one for all of them,
+    in their order. What isn't computed from bars alone goes into ``self.state``, a dictionary of
+    JSON values that is journaled when it changes and is there again after a restart; what is done
+    to it while history warms the strategy up doesn't count.
     """
+
+    together: ClassVar[bool] = False
 
     def __init__(
         self,
         settings: S,
         *,
         strategy_id: str,
-        instrument: str,
+        instruments: Sequence[str],
         timeframe: Timeframe,
         indicators: Callable[[str, Mapping[str, Any]], Indicator[Any]],
     ) -> None:
         super().__init__(settings)
         self.strategy_id = strategy_id
-        self.instrument = instrument
+        self.instruments = tuple(instruments)
         self.timeframe = timeframe
+        self.state: dict[str, Any] = {}
         self._make = indicators
-        self._indicators: list[Indicator[Any]] = []
+        self._indicators: dict[_Series, list[Indicator[Any]]] = {
+            (instrument, timeframe): [] for instrument in self.instruments
+        }
+        self._latest: dict[_Series, Bar] = {}
         self._time = 0
+        self._ready = False
         self.on_start()
 
-    def indicator(self, name: str, **settings: Any) -> Indicator[Any]:  # noqa: ANN401 - its own
-        """Return the named indicator over this strategy's bars."""
+    @property
+    def instrument(self) -> str:
+        """The instrument it trades; the first of them where it trades several."""
+        return self.instruments[0]
+
+    @property
+    def key(self) -> str:
+        """What tells this object from the others of its configured strategy."""
+        return f"{self.strategy_id}:{'+'.join(self.instruments)}"
+
+    @property
+    def series(self) -> frozenset[tuple[str, Timeframe]]:
+        """The bars it hears: its instruments at its timeframe, and those of its indicators."""
+        return frozenset(self._indicators)
+
+    def indicator(
+        self,
+        name: str,
+        /,
+        *,
+        instrument: str | None = None,
+        timeframe: Timeframe | None = None,
+        **settings: Any,  # noqa: ANN401 - the indicator's own
+    ) -> Indicator[Any]:
+        """Return the named indicator over the bars of ``instrument`` at ``timeframe``.
+
+        Unless told otherwise: those of the strategy's first instrument at its main timeframe.
+        Raises PluginError or ConfigError where there is no such indicator or setting.
+        """
         made = self._make(name, settings)
-        self._indicators.append(made)
+        series = (instrument or self.instrument, timeframe or self.timeframe)
+        self._indicators.setdefault(series, []).append(made)
         return made
+
+    def latest(self, instrument: str | None = None, timeframe: Timeframe | None = None) -> Bar:
+        """Return the newest closed bar of a series that it hears.
+
+        Raises LookupError where none has closed yet.
+        """
+        series = (instrument or self.instrument, timeframe or self.timeframe)
+        if series not in self._latest:
+            raise LookupError(f"no {series[1]} bar of {series[0]} has closed yet")
+        return self._latest[series]
+
+    @property
+    def aligned(self) -> bool:
+        """True where the newest main bar of every instrument opened at the same time."""
+        main = [self._latest.get((each, self.timeframe)) for each in self.instruments]
+        return len({bar and bar.time for bar in main}) == 1
 
     @property
     def warmup(self) -> int:
-        """How many bars the slowest indicator needs before its first value."""
-        return max((each.warmup for each in self._indicators), default=0)
-
-    def step(self, bar: Bar) -> Signal | None:
-        """Update the indicators with ``bar`` and ask :meth:`on_bar`, once all are ready."""
-        for each in self._indicators:
-            each.update(bar)
-        self._time = bar.time + bar.timeframe.seconds * SECOND
-        return self.on_bar(bar) if all(each.ready for each in self._indicators) else None
+        """How many bars of the main timeframe its slowest indicator needs."""
+        main = self.timeframe.seconds
+        return max(
+            (
+                -(-each.warmup * timeframe.seconds // main)
+                for (_, timeframe), made in self._indicators.items()
+                for each in made
+            ),
+            default=0,
+        )
 
     def on_start(self) -> None:
         """Take indicators and set up; called once, before the first bar."""
 
-    def on_bar(self, bar: Bar) -> Signal | None:
+    def on_bar(self, bar: Bar) -> Wishes:  # noqa: ARG002 - a port declares what its default ignores
         """Return what to hold from now on, or None for no change."""
-        raise NotImplementedError
+        return None
 
-    def long(self, reason: str, **details: Any) -> Signal:  # noqa: ANN401 - Signal names them
+    def on_quote(self, quote: Quote) -> Wishes:  # noqa: ARG002 - likewise
+        """Return what to hold after a price moved; called once the indicators are ready."""
+        return None
+
+    def on_fill(self, fill: Fill) -> Wishes:  # noqa: ARG002 - likewise
+        """Return what to hold after an execution in one of its instruments."""
+        return None
+
+    def long(self, reason: str, *, instrument: str | None = None, **details: Any) -> Signal:  # noqa: ANN401 - Signal names them
         """Return a signal to hold a long position."""
-        return self._signal(1, reason, details)
+        return self._signal(1, reason, instrument, details)
 
-    def short(self, reason: str, **details: Any) -> Signal:  # noqa: ANN401 - Signal names them
+    def short(self, reason: str, *, instrument: str | None = None, **details: Any) -> Signal:  # noqa: ANN401 - likewise
         """Return a signal to hold a short position."""
-        return self._signal(-1, reason, details)
+        return self._signal(-1, reason, instrument, details)
 
-    def flat(self, reason: str, **details: Any) -> Signal:  # noqa: ANN401 - Signal names them
+    def flat(self, reason: str, *, instrument: str | None = None, **details: Any) -> Signal:  # noqa: ANN401 - likewise
         """Return a signal to hold nothing."""
-        return self._signal(0, reason, details)
+        return self._signal(0, reason, instrument, details)
 
-    def _signal(self, direction: int, reason: str, details: dict[str, Any]) -> Signal:
+    def _signal(
+        self, direction: int, reason: str, instrument: str | None, details: dict[str, Any]
+    ) -> Signal:
         return Signal(
             strategy_id=self.strategy_id,
-            instrument=self.instrument,
+            instrument=instrument or self.instrument,
             time=self._time,
             direction=direction,
             reason=reason,
             **details,
         )
+
+    # --- how it is driven --------------------------------------------------------------------
+
+    @property
+    def hears_quotes(self) -> bool:
+        """True where it overrides :meth:`on_quote`."""
+        return type(self).on_quote is not Strategy.on_quote
+
+    def take_bar(self, bar: Bar) -> tuple[Signal, ...]:
+        """Update the indicators with a bar of :attr:`series`, then ask :meth:`on_bar`."""
+        series = (bar.instrument, bar.timeframe)
+        for each in self._indicators[series]:
+            each.update(bar)
+        self._latest[series] = bar
+        if bar.timeframe is not self.timeframe or bar.instrument not in self.instruments:
+            return ()
+        self._time = bar.time + bar.timeframe.seconds * SECOND
+        self._ready = all(each.ready for made in self._indicators.values() for each in made)
+        return _several(self.on_bar(bar)) if self._ready else ()
+
+    def take_quote(self, quote: Quote) -> tuple[Signal, ...]:
+        """Ask :meth:`on_quote`, once the indicators are ready."""
+        self._time = quote.time
+        return _several(self.on_quote(quote)) if self._ready else ()
+
+    def take_fill(self, fill: Fill) -> tuple[Signal, ...]:
+        """Ask :meth:`on_fill`."""
+        self._time = fill.time
+        return _several(self.on_fill(fill))
+
+
+def _several(wishes: Wishes) -> tuple[Signal, ...]:
+    if wishes is None:
+        return ()
+    return (wishes,) if isinstance(wishes, Signal) else tuple(wishes)

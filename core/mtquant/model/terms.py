@@ -181,6 +181,18 @@ class AssetClass(StrEnum):
     CRYPTO = "crypto"
 
 
+class Mode(StrEnum):
+    """Who sends a strategy's orders.
+
+    ``auto``: the engine. ``semi``: the engine, once a person has approved what opens a position.
+    ``manual``: a person; the strategy's signals are told only.
+    """
+
+    AUTO = "auto"
+    SEMI = "semi"
+    MANUAL = "manual"
+
+
 class Timeframe(StrEnum):
     """The length of a bar."""
 

@@ -30,7 +30,7 @@ from mtquant.contract import (
     Verdict,
 )
 from mtquant.errors import Vetoed
-from mtquant.model import Instrument, Quote, Side, Signal, plain
+from mtquant.model import Instrument, OrderRequest, Quote, Side, Signal, plain
 from mtquant.risk.breaker import BreakerRules
 from mtquant.risk.decision import Decision, figure
 
@@ -50,7 +50,19 @@ class Gate:
 
     def review(self, signal: Signal, account: str, state: RiskState) -> Decision:
         """Decide on the new exposure that ``signal`` asks for at ``account``."""
-        review = _Review(signal=signal, account=account, state=state)
+        return self._decide(_Review(signal=signal, account=account, state=state))
+
+    def review_order(
+        self, signal: Signal, order: OrderRequest, account: str, state: RiskState
+    ) -> Decision:
+        """Decide on an order whose quantity and prices a person has named or approved.
+
+        ``order`` is spelled our way; ``signal`` says who wants it and why. It passes as it is or
+        not at all: nothing of it is rounded, sized or reduced.
+        """
+        return self._decide(_Review(signal=signal, account=account, state=state, order=order))
+
+    def _decide(self, review: _Review) -> Decision:
         approved, code = False, "check_failed"
         try:
             message = review.run(self)
@@ -76,9 +88,9 @@ class Gate:
             findings=tuple(review.findings),
             code=code,
             message=message,
-            signal=signal,
-            account=account,
-            state=state,
+            signal=review.signal,
+            account=review.account,
+            state=review.state,
         )
 
     def review_reduction(
@@ -130,6 +142,7 @@ class _Review:
     signal: Signal
     account: str
     state: RiskState
+    order: OrderRequest | None = None
     stage: str = "gate"
     findings: list[Finding] = field(default_factory=list)
     proposal: Proposal | None = None
@@ -147,26 +160,50 @@ class _Review:
         _require_trading(state.breaker)
         self.stage = "gate"
         quote = _require_prices(state)
+        proposal = self._wanted(gate, quote) if self.order is None else self._named(quote)
+        self.proposal = proposal
+        for check in gate.checks:
+            proposal = replace(proposal, quantity=self._ask(check, proposal))
+            self.proposal = proposal
+        stop = proposal.stop_loss
+        protection = f", stop at {plain(stop)}" if stop else ", without a stop"
+        name, size = signal.instrument, figure(proposal.quantity)
+        return f"{proposal.side} {size} {name} at {plain(proposal.reference_price)}{protection}"
+
+    def _wanted(self, gate: Gate, quote: Quote) -> Proposal:
+        """Return the sized market order that the signal comes to."""
+        signal, instrument = self.signal, self.state.instrument
         side = Side.BUY if signal.direction > 0 else Side.SELL
         price = _reference(side, quote)
-        stop_loss = _stop_loss(signal, side, quote, state.instrument)
-        take_profit = _take_profit(signal, side, price, state.instrument)
-        proposal = Proposal(
+        stop_loss = _stop_loss(signal, side, quote, instrument)
+        return Proposal(
             signal=signal,
             account=self.account,
             side=side,
             quantity=self._size(gate, price, stop_loss),
             reference_price=price,
             stop_loss=stop_loss,
-            take_profit=take_profit,
+            take_profit=_take_profit(signal, side, price, instrument),
         )
-        self.proposal = proposal
-        for check in gate.checks:
-            proposal = replace(proposal, quantity=self._ask(check, proposal))
-            self.proposal = proposal
-        protection = f", stop at {plain(stop_loss)}" if stop_loss else ", without a stop"
-        name, size = signal.instrument, figure(proposal.quantity)
-        return f"{side} {size} {name} at {plain(price)}{protection}"
+
+    def _named(self, quote: Quote) -> Proposal:
+        """Return the order that was named, if its numbers are such as the broker takes."""
+        order, instrument = self.order, self.state.instrument
+        if order is None:
+            raise Vetoed("invalid_order", "there is no order")
+        entry = order.limit_price or order.stop_price
+        price = entry or _reference(order.side, quote)
+        _require_named(order, price, quote if entry is None else None, instrument)
+        self._note(Verdict.APPROVED, order.quantity, message="the quantity was named")
+        return Proposal(
+            signal=self.signal,
+            account=self.account,
+            side=order.side,
+            quantity=order.quantity,
+            reference_price=price,
+            stop_loss=order.stop_loss,
+            take_profit=order.take_profit,
+        )
 
     def _size(self, gate: Gate, price: Decimal, stop_loss: Decimal | None) -> Decimal:
         """Return the sizer's quantity on the grid, made smaller while the breaker warns."""
@@ -208,7 +245,12 @@ class _Review:
             )
             raise Vetoed("check_failed", message)
         self.findings.append(finding)
-        return proposal.quantity if whole else _on_grid(allowed, self.state.instrument, finding)
+        if whole:
+            return proposal.quantity
+        if self.order is not None:
+            message = f"{finding.message}; the most that passes is {figure(allowed)}: order that"
+            raise Vetoed(finding.code or self.stage, message)
+        return _on_grid(allowed, self.state.instrument, finding)
 
     def _note(self, verdict: Verdict, quantity: Decimal, **details: str) -> None:
         self.findings.append(
@@ -287,6 +329,42 @@ def _take_profit(
     if signal.take_profit_distance is None:
         return None
     return _away(price, side.sign * signal.take_profit_distance, instrument)
+
+
+def _require_named(
+    order: OrderRequest, price: Decimal, quote: Quote | None, instrument: Instrument
+) -> None:
+    """Refuse an order whose quantity or prices the broker wouldn't take as they are.
+
+    ``quote`` is what triggers the stop of an order that fills at once; None for one that rests.
+    """
+    if order.quantity % instrument.quantity_step:
+        below = order.quantity // instrument.quantity_step * instrument.quantity_step
+        message = (
+            f"{figure(order.quantity)} {instrument.instrument} is not in steps of "
+            f"{figure(instrument.quantity_step)}: order {figure(below)} or "
+            f"{figure(below + instrument.quantity_step)}"
+        )
+        raise Vetoed("off_step", message)
+    _on_grid(order.quantity, instrument)
+    prices = (order.limit_price, order.stop_price, order.stop_loss, order.take_profit)
+    for each in prices:
+        if each is not None and each % instrument.price_step:
+            message = f"the price {plain(each)} is not in steps of {plain(instrument.price_step)}"
+            raise Vetoed("off_step", message)
+    trigger = _reference(order.side.opposite, quote) if quote else price
+    ways = (("stop loss", order.stop_loss, 1), ("take profit", order.take_profit, -1))
+    for name, protection, way in ways:
+        if protection is None:
+            continue
+        room = (trigger - protection) * order.side.sign * way
+        if room <= 0 or room < instrument.minimum_stop_distance:
+            message = (
+                f"the {name} at {plain(protection)} stands {plain(room)} from {plain(trigger)}, on "
+                f"the side of a {order.side}; the broker asks for "
+                f"{plain(instrument.minimum_stop_distance)} at least, and more than 0"
+            )
+            raise Vetoed("invalid_stop", message)
 
 
 def _away(price: Decimal, offset: Decimal, instrument: Instrument) -> Decimal:

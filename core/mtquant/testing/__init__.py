@@ -1,11 +1,13 @@
-"""The conformance kit of the broker contract: numbered cases that a broker passes or fails.
+"""For a plugin author's own tests: the conformance kit of the broker contract, and a strategy run.
 
-``BrokerContract`` runs them as pytest tests, ``mtquant conformance`` as a command.
+``BrokerContract`` runs the numbered cases as pytest tests, ``mtquant conformance`` as a command.
+``signals`` runs a strategy over bars.
 """
 
 from mtquant.testing.case import Case, Failed, Group, Skipped, all_cases
 from mtquant.testing.contract import BrokerContract
 from mtquant.testing.run import Outcome, Result, run
+from mtquant.testing.strategy import make_strategy, signals
 from mtquant.testing.targets import near, wire
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "Result",
     "Skipped",
     "all_cases",
+    "make_strategy",
     "near",
     "run",
+    "signals",
     "wire",
 ]

@@ -1,4 +1,4 @@
-"""First-party indicators of mtquant: sma, ema, rsi and atr, all on TA-Lib."""
+"""First-party indicators of mtquant, all on TA-Lib."""
 
 from __future__ import annotations
 
@@ -10,7 +10,34 @@ from mtquant import Indicator, hookimpl
 
 @hookimpl
 def indicators() -> Sequence[type[Indicator[Any]]]:
-    """Bring sma, ema, rsi and atr."""
-    from mtquant_indicators.functions import Atr, Ema, Rsi, Sma  # noqa: PLC0415 - see mtquant.hooks
+    """Bring averages, oscillators, ranges, channels and what weighs by volume."""
+    from mtquant_indicators import (  # noqa: PLC0415 - see mtquant.hooks
+        averages,
+        channels,
+        momentum,
+        ranges,
+        volume,
+    )
 
-    return (Sma, Ema, Rsi, Atr)
+    return (
+        averages.Sma,
+        averages.Ema,
+        averages.Wma,
+        averages.Hull,
+        momentum.Rsi,
+        momentum.Macd,
+        momentum.Stochastic,
+        momentum.Cci,
+        momentum.Roc,
+        ranges.Atr,
+        ranges.Adx,
+        ranges.Stddev,
+        ranges.Highest,
+        ranges.Lowest,
+        channels.Bollinger,
+        channels.Donchian,
+        channels.Keltner,
+        channels.HeikinAshi,
+        volume.Obv,
+        volume.Vwap,
+    )

@@ -1,4 +1,4 @@
-"""First-party strategies of mtquant: sma_cross and rsi_reversion."""
+"""First-party strategies of mtquant."""
 
 from __future__ import annotations
 
@@ -10,8 +10,23 @@ from mtquant import Strategy, hookimpl
 
 @hookimpl
 def strategies() -> Sequence[type[Strategy[Any]]]:
-    """Bring sma_cross and rsi_reversion."""
-    from mtquant_strategies.rsi_reversion import RsiReversion  # noqa: PLC0415 - see mtquant.hooks
-    from mtquant_strategies.sma_cross import SmaCross  # noqa: PLC0415 - see mtquant.hooks
+    """Bring the built-in strategies."""
+    # See mtquant.hooks: nothing is imported until it is asked for.
+    from mtquant_strategies.bollinger_breakout import BollingerBreakout  # noqa: PLC0415
+    from mtquant_strategies.buy_and_hold import BuyAndHold  # noqa: PLC0415
+    from mtquant_strategies.crosses import EmaCross, SmaCross  # noqa: PLC0415
+    from mtquant_strategies.donchian import Donchian  # noqa: PLC0415
+    from mtquant_strategies.macd import Macd  # noqa: PLC0415
+    from mtquant_strategies.pairs import Pairs  # noqa: PLC0415
+    from mtquant_strategies.rsi_reversion import RsiReversion  # noqa: PLC0415
 
-    return (SmaCross, RsiReversion)
+    return (
+        SmaCross,
+        EmaCross,
+        RsiReversion,
+        Macd,
+        BollingerBreakout,
+        Donchian,
+        BuyAndHold,
+        Pairs,
+    )

@@ -1,0 +1,212 @@
+"""Answers of commands, for people; each function returns the command's exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+_OUT: list[Console] = []
+_NARROW = 120
+
+
+@contextmanager
+def quiet(into: TextIO) -> Iterator[None]:
+    """Print into ``into`` instead."""
+    _OUT.append(Console(file=into))
+    try:
+        yield
+    finally:
+        _OUT.pop()
+
+
+def _say(text: str, style: str = "") -> None:
+    console = _OUT[-1] if _OUT else Console()
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+    if not rows:
+        _say(empty)
+        return
+    console = _OUT[-1] if _OUT else Console()
+    table = Table()
+    for head in heads:
+        right = head in {"Quantity", "Price", "Profit", "Balance", "Equity", "Margin free"}
+        table.add_column(head, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def number(text: str | None, places: int | None = None) -> str:
+    """Return a decimal string with its thousands apart; a dash for None."""
+    if text is None:
+        return "-"
+    value = Decimal(text)
+    return f"{value:,}" if places is None else f"{value:,.{places}f}"
+
+
+def _problems(answer: dict[str, Any]) -> int:
+    for each in answer.get("problems", ()):
+        _say(f"{each['account']} can't be asked: {each['problem']}", "red")
+    return 1 if answer.get("problems") else 0
+
+
+def _fate(row: dict[str, Any]) -> str:
+    """Return what became of an order, as a sentence."""
+    if not row["approved"]:
+        return f"vetoed at {row['account']} ({row['code']}): {row['verdict']}"
+    text = f"{row['client_order_id']} at {row['account']}: {row['status']}"
+    if row.get("average_price"):
+        filled = f"{row['side']} {number(row['filled_quantity'])} {row['instrument']}"
+        text += f", {filled} at {row['average_price']}"
+    if row.get("order_id"):
+        text += f" (order {row['order_id']})"
+    why = row.get("why") or row.get("problem")
+    return f"{text}: {why}" if why else text
+
+
+def _went(row: dict[str, Any]) -> bool:
+    return bool(row["approved"]) and row["status"] not in {"rejected", "canceled", "expired"}
+
+
+def show_order(answer: dict[str, Any]) -> int:
+    """Print what became of an order."""
+    _say(_fate(answer), "" if _went(answer) else "red")
+    return 0 if _went(answer) else 1
+
+
+def show_closed(answer: dict[str, Any]) -> int:
+    """Print what became of closing."""
+    for row in answer["closed"]:
+        _say(_fate(row), "" if _went(row) else "red")
+    return 0 if all(_went(row) for row in answer["closed"]) else 1
+
+
+def show_canceled(answer: dict[str, Any]) -> int:
+    """Print what became of cancelling."""
+    for row in answer["canceled"]:
+        text = row.get("status") or f"not cancelled: {row['problem']}"
+        _say(f"order {row['order_id']} at {row['account']}: {text}", "red" * ("problem" in row))
+    if not answer["canceled"]:
+        _say("no working order")
+    return 1 if any("problem" in row for row in answer["canceled"]) else 0
+
+
+def show_modified(answer: dict[str, Any]) -> int:
+    """Print an order or a position after its change."""
+    shown = {key: value for key, value in answer.items() if value is not None}
+    _say(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items()))
+    return 0
+
+
+def show_orders(answer: dict[str, Any]) -> int:
+    """Print the working orders."""
+    rows = [
+        (
+            each["account"],
+            each["order_id"],
+            each["instrument"],
+            f"{each['side']} {each['order_type']}",
+            number(each["remaining_quantity"]),
+            each.get("limit_price") or each.get("stop_price") or "-",
+            each["status"],
+        )
+        for each in answer["orders"]
+    ]
+    heads = ("Account", "Order", "Symbol", "Type", "Quantity", "Price", "Status")
+    _table(heads, rows, "no working order")
+    for each in answer["in_doubt"]:
+        text = f"{each['client_order_id']} ({each['instrument']}) at {each['account']}: in doubt"
+        _say(text, "bold red")
+    return _problems(answer)
+
+
+def show_positions(answer: dict[str, Any]) -> int:
+    """Print the open positions."""
+    rows = [
+        (
+            each["account"],
+            each["instrument"],
+            each["side"],
+            number(each["quantity"]),
+            each["average_price"],
+            each.get("stop_loss") or "none",
+            each.get("take_profit") or "-",
+            number(each["unrealized_profit"], 2),
+        )
+        for each in answer["positions"]
+    ]
+    heads = ("Account", "Symbol", "Side", "Quantity", "Price", "Stop", "Target", "Profit")
+    _table(heads, rows, "no open position")
+    return _problems(answer)
+
+
+def show_accounts(answer: dict[str, Any]) -> int:
+    """Print each account's money."""
+    rows = [
+        (
+            each["account"],
+            f"{each['environment']} {each['account_id']}",
+            number(each["balance"], 2),
+            number(each["equity"], 2),
+            number(each["margin_available"], 2),
+            each["currency"],
+            each["breaker"],
+        )
+        for each in answer["accounts"]
+    ]
+    heads = ("Account", "At the broker", "Balance", "Equity", "Margin free", "", "Breaker")
+    _table(heads, rows, "no account")
+    for each in answer["accounts"]:
+        if not each["tradable"]:
+            _say(f"{each['account']} is not traded: {each['why']}", "yellow")
+    return _problems(answer)
+
+
+def show_suggestions(answer: dict[str, Any]) -> int:
+    """Print the orders that wait for a person."""
+    for each in answer["suggestions"]:
+        _say(
+            f"{each['number']}  {each['side']} {number(each['quantity'])} {each['instrument']} at "
+            f"{each['account']}, about {each['price']}, stop {each['stop_loss'] or 'none'}"
+        )
+        _say(f"   {each['strategy']}: {each['reason']}")
+        _say(f"   gate: {each['verdict']}")
+        _say(f"   until {each['expires']}; digest {each['digest']}")
+    if not answer["suggestions"]:
+        _say("no suggestion waits")
+    return 0
+
+
+def show_answered(answer: dict[str, Any]) -> int:
+    """Print what became of a suggestion."""
+    _say(f"suggestion {answer['number']}: {answer['outcome']}", "" if answer["done"] else "red")
+    return 0 if answer["done"] else 1
+
+
+def show_mode(answer: dict[str, Any]) -> int:
+    """Print a strategy's new mode."""
+    _say(f"{answer['strategy']} is {answer['mode']} now")
+    return 0
+
+
+def show_todo(answer: dict[str, Any]) -> int:
+    """Print what asks for a person."""
+    for each in answer["todo"]:
+        _say(each["what"], "bold")
+        _say(f"   {each['remedy']}")
+    if not answer["todo"]:
+        _say("nothing asks for you")
+    return 1 if answer["todo"] else 0
+
+
+def show_stopping(answer: dict[str, Any]) -> int:
+    """Print that the engine stops."""
+    _say("stopping, after closing what the strategies hold" if answer["close"] else "stopping")
+    return 0

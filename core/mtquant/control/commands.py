@@ -1,0 +1,130 @@
+"""What a person may do, by name: arguments in, JSON-ready answers out.
+
+Whatever could add risk goes through the gate; what is sent to a broker is journaled first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mtquant.contract import Settings
+from mtquant.control.arguments import (
+    AnswerArguments,
+    ByBroker,
+    CancelArguments,
+    CloseArguments,
+    ModeArguments,
+    ModifyArguments,
+    Nothing,
+    OrderArguments,
+    StopArguments,
+)
+from mtquant.control.looking import Looking
+from mtquant.control.trading import Trading
+from mtquant.decide import Answered, ModeSet
+from mtquant.engine import Engine
+from mtquant.errors import ConfigError
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: what it takes, and what does it."""
+
+    arguments: type[Settings]
+    run: Callable[[Any], Awaitable[Answer]]
+
+
+class Commands:
+    """Every command over one engine. ``stop`` is called to end it; None where it can't be."""
+
+    def __init__(
+        self, engine: Engine, stop: Callable[[StopArguments], Awaitable[None]] | None = None
+    ) -> None:
+        self._engine = engine
+        self._stop = stop
+        looking, trading = Looking(engine), Trading(engine)
+        self.table: Mapping[str, Command] = {
+            "account": Command(ByBroker, looking.accounts),
+            "positions": Command(ByBroker, looking.positions),
+            "orders": Command(ByBroker, looking.orders),
+            "suggestions": Command(Nothing, looking.suggestions),
+            "todo": Command(Nothing, looking.todo),
+            "overview": Command(Nothing, looking.overview),
+            "order": Command(OrderArguments, trading.order),
+            "close": Command(CloseArguments, trading.close),
+            "cancel": Command(CancelArguments, trading.cancel),
+            "modify": Command(ModifyArguments, trading.modify),
+            "approve": Command(AnswerArguments, self._approve),
+            "reject": Command(AnswerArguments, self._reject),
+            "mode": Command(ModeArguments, self._mode),
+            "stop": Command(StopArguments, self._end),
+        }
+
+    async def run(self, name: str, arguments: Mapping[str, Any]) -> Answer:
+        """Run the command ``name``.
+
+        Raises MtquantError, whose message names what is wrong and the remedy.
+        """
+        command = self.table.get(name)
+        if command is None:
+            raise ConfigError("command", f"{name!r} is none", f"Have: {', '.join(self.table)}.")
+        return await command.run(command.arguments.read(arguments, name))
+
+    async def _approve(self, asked: AnswerArguments) -> Answer:
+        return await self._answer(asked, approved=True)
+
+    async def _reject(self, asked: AnswerArguments) -> Answer:
+        if not asked.why:
+            raise ConfigError("reject.why", "is missing", "Say why, for the journal: --why TEXT.")
+        return await self._answer(asked, approved=False)
+
+    async def _answer(self, asked: AnswerArguments, *, approved: bool) -> Answer:
+        engine, book = self._engine, self._engine.book
+        suggestion = book.suggestions.get(asked.number)
+        if suggestion is None:
+            known = book.outcomes.get(asked.number)
+            problem = f"suggestion {asked.number} {f'is {known}' if known else 'does not exist'}"
+            raise ConfigError("number", problem, "`mtquant suggestions` lists those that wait.")
+        if approved:
+            await Trading(engine).refresh(suggestion.account, suggestion.order.instrument)
+        engine.emit(
+            Answered(
+                time=engine.wiring.clock.now(),
+                number=asked.number,
+                approved=approved,
+                by=asked.by,
+                why=asked.why,
+                digest=asked.digest,
+            )
+        )
+        await engine.idle()
+        outcome = book.outcomes.get(asked.number, "")
+        done = outcome.startswith("approved") if approved else outcome.startswith("rejected")
+        return {"number": asked.number, "done": done, "outcome": outcome}
+
+    async def _mode(self, asked: ModeArguments) -> Answer:
+        engine = self._engine
+        known = sorted(engine.wiring.decider.rules.modes)
+        if asked.strategy not in known:
+            problem = f"no strategy {asked.strategy!r}"
+            raise ConfigError("strategy", problem, f"Configured: {', '.join(known) or 'none'}.")
+        engine.emit(
+            ModeSet(
+                time=engine.wiring.clock.now(),
+                strategy_id=asked.strategy,
+                mode=asked.mode,
+                by=asked.by,
+                why=asked.why,
+            )
+        )
+        return {"strategy": asked.strategy, "mode": asked.mode.value}
+
+    async def _end(self, asked: StopArguments) -> Answer:
+        if self._stop is None:
+            raise ConfigError("stop", "no engine runs", "There is nothing to stop.")
+        await self._stop(asked)
+        return {"stopping": True, "close": asked.close}

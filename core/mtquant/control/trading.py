@@ -1,0 +1,404 @@
+"""Orders of persons: through the gate, journaled before they are sent, answered with their fate."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from mtquant.contract import Level
+from mtquant.control.arguments import (
+    CancelArguments,
+    CloseArguments,
+    ModifyArguments,
+    OrderArguments,
+)
+from mtquant.control.looking import links
+from mtquant.decide import (
+    AccountSeen,
+    Close,
+    CloseOrdered,
+    Effect,
+    Ordered,
+    Record,
+    Submit,
+    Tell,
+)
+from mtquant.engine import Engine
+from mtquant.errors import BrokerError, ConfigError, OutcomeUnknown, Refused
+from mtquant.link import Link
+from mtquant.model import (
+    UNCHANGED,
+    CloseRequest,
+    ModifyRequest,
+    OrderReport,
+    OrderRequest,
+    OrderType,
+    Position,
+    ProtectionRequest,
+    TimeInForce,
+    plain,
+)
+from mtquant.orders import Ticket
+from mtquant.route import choose
+
+T = TypeVar("T")
+
+
+class Trading:
+    """What a person sends to brokers through one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def order(self, asked: OrderArguments) -> dict[str, Any]:
+        """Send an order that the gate lets pass, and return what became of it."""
+        engine = self._engine
+        account = self._route(asked.symbol, asked.broker)
+        await self.refresh(account, asked.symbol)
+        kind = _kind(asked)
+        default = TimeInForce.FOK if kind is OrderType.MARKET else TimeInForce.GTC
+        order = OrderRequest(
+            client_order_id=engine.wiring.decider.ids.new(),
+            instrument=asked.symbol,
+            side=asked.side,
+            order_type=kind,
+            quantity=asked.quantity,
+            limit_price=asked.limit,
+            stop_price=asked.stop,
+            stop_loss=asked.stop_loss,
+            take_profit=asked.take_profit,
+            trailing_stop=asked.trailing_stop,
+            time_in_force=asked.time_in_force or default,
+            expire_time=asked.expires,
+        )
+        now = engine.wiring.clock.now()
+        effects = engine.emit(Ordered(time=now, by=asked.by, account=account, order=order))
+        return await self._sent(account, order.client_order_id, effects)
+
+    async def close(self, asked: CloseArguments) -> dict[str, Any]:
+        """Close a position, or part of it, at every account that holds it."""
+        found = await self._positions(asked.broker)
+        held = [
+            (link, each)
+            for link, each in found
+            if each.instrument == asked.symbol and asked.position in {None, each.position_id}
+        ]
+        if not held:
+            raise ConfigError("symbol", f"no open position in {asked.symbol!r}", _see(found))
+        if asked.quantity is not None and len(held) > 1:
+            raise ConfigError(
+                "quantity",
+                f"{asked.symbol} is held in {len(held)} positions",
+                "Name one with --broker or --position.",
+            )
+        rows = [await self._close(link, each, asked.quantity, asked.by) for link, each in held]
+        return {"closed": rows}
+
+    async def _close(
+        self, link: Link, position: Position, quantity: Decimal | None, by: str
+    ) -> dict[str, Any]:
+        engine = self._engine
+        size = position.quantity if quantity is None else quantity
+        if size > position.quantity:
+            raise ConfigError(
+                "quantity",
+                f"{plain(size)} is more than the {plain(position.quantity)} that are open",
+                "Close at most that.",
+            )
+        close = CloseRequest(
+            client_order_id=engine.wiring.decider.ids.new(),
+            instrument=position.instrument if link.netting else None,
+            position_id=None if link.netting else position.position_id,
+            quantity=size,
+        )
+        effects = engine.emit(
+            CloseOrdered(
+                time=engine.wiring.clock.now(),
+                by=by,
+                account=link.name,
+                symbol=position.instrument,
+                side=position.side.opposite,
+                close=close,
+            )
+        )
+        return await self._sent(link.name, close.client_order_id, effects)
+
+    async def _sent(
+        self, account: str, client_order_id: str, effects: tuple[Effect, ...]
+    ) -> dict[str, Any]:
+        """Return what became of an order: vetoed, or its state at the broker."""
+        engine = self._engine
+        verdicts = [each.body for each in effects if isinstance(each, Record)]
+        verdict: dict[str, Any] = next(
+            (each for each in reversed(verdicts) if "approved" in each), {}
+        )
+        answer = {
+            "account": account,
+            "approved": bool(verdict.get("approved")),
+            "code": verdict.get("code", ""),
+            "verdict": verdict.get("message", ""),
+        }
+        if not any(isinstance(each, Submit | Close) for each in effects):
+            return answer
+        await engine.idle()
+        ticket = engine.desk.tickets[client_order_id]
+        answer |= {
+            "client_order_id": client_order_id,
+            "stage": ticket.stage.value,
+            "status": ticket.status.value,
+        }
+        return answer | await self._report(engine.wiring.links[account], ticket)
+
+    async def _report(self, link: Link, ticket: Ticket) -> dict[str, Any]:
+        """Return what the broker says of an order it has; nothing where it can't be asked."""
+        try:
+            report = await link.order(ticket.client_order_id)
+        except BrokerError as error:
+            return {} if ticket.settled else {"problem": str(error)}
+        return {
+            "order_id": report.order_id,
+            "instrument": report.instrument,
+            "side": report.side.value,
+            "status": report.status.value,
+            "quantity": plain(report.quantity),
+            "filled_quantity": plain(report.filled_quantity),
+            "average_price": report.average_price and plain(report.average_price),
+            "why": report.reason_text or str(report.reason or ""),
+        }
+
+    async def cancel(self, asked: CancelArguments) -> dict[str, Any]:
+        """Cancel a working order, or all of them."""
+        if bool(asked.order) == asked.everything:
+            raise ConfigError("order", "say which", "Name one order, or --all.")
+        working = await self._working(asked.broker)
+        wanted = [
+            (link, each)
+            for link, each in working
+            if asked.everything or asked.order in {each.order_id, each.client_order_id}
+        ]
+        if asked.order and not wanted:
+            listed = ", ".join(each.order_id for _, each in working) or "none"
+            raise ConfigError(
+                "order", f"no working order {asked.order!r}", f"Working orders: {listed}."
+            )
+        rows = []
+        for link, each in wanted:
+            body = {"account": link.name, "order_id": each.order_id, "by": asked.by}
+            self._engine.wiring.journal.append("cancel_ordered", body, durable=True)
+            try:
+                report = await link.cancel(each.order_id)
+                rows.append(
+                    {"account": link.name, "order_id": each.order_id, "status": report.status.value}
+                )
+            except BrokerError as error:
+                rows.append(
+                    {"account": link.name, "order_id": each.order_id, "problem": str(error)}
+                )
+        return {"canceled": rows}
+
+    async def modify(self, asked: ModifyArguments) -> dict[str, Any]:
+        """Change a working order, or what protects a position."""
+        working = [
+            (link, each)
+            for link, each in await self._working(asked.broker)
+            if asked.target in {each.order_id, each.client_order_id}
+        ]
+        if working:
+            return await self._modify(*working[0], asked)
+        positions = await self._positions(asked.broker)
+        held = [
+            (link, each)
+            for link, each in positions
+            if asked.target in {each.position_id, each.instrument}
+        ]
+        if len(held) != 1:
+            problem = f"{asked.target!r} is {len(held) or 'no'} working order or open position"
+            remedy = "Name one by its id: `mtquant orders` and `mtquant positions` list them."
+            raise ConfigError("target", problem, remedy)
+        return await self._protect(*held[0], asked)
+
+    async def _modify(
+        self, link: Link, order: OrderReport, asked: ModifyArguments
+    ) -> dict[str, Any]:
+        """Change a working order; one that would come to more risk than before isn't sent."""
+        if asked.quantity is not None and asked.quantity > order.quantity:
+            raise ConfigError(
+                "quantity",
+                f"{plain(asked.quantity)} is more than the order's {plain(order.quantity)}",
+                "A change can't add risk past the gate: place another order.",
+            )
+        request = ModifyRequest(
+            client_order_id=self._engine.wiring.decider.ids.new(),
+            order_id=order.order_id,
+            quantity=asked.quantity,
+            limit_price=asked.limit,
+            stop_price=asked.stop,
+            **_protections(asked),
+        )
+        await self.refresh(link.name, order.instrument)
+        self._check(link, order, request, asked)
+        report = await self._change(link, request, asked.by, lambda: link.modify(request))
+        return {
+            "account": link.name,
+            "order_id": report.order_id,
+            "status": report.status.value,
+            "quantity": plain(report.quantity),
+            "limit_price": report.limit_price and plain(report.limit_price),
+            "stop_price": report.stop_price and plain(report.stop_price),
+            "stop_loss": report.stop_loss and plain(report.stop_loss),
+            "take_profit": report.take_profit and plain(report.take_profit),
+        }
+
+    def _check(
+        self, link: Link, order: OrderReport, request: ModifyRequest, asked: ModifyArguments
+    ) -> None:
+        """Ask the gate about the order as it would be; raises ConfigError where it says no."""
+
+        def after(change: object, before: Decimal | None) -> Decimal | None:
+            return before if change is UNCHANGED else change  # type: ignore[return-value]
+
+        changed = OrderRequest(
+            client_order_id=request.client_order_id,
+            instrument=order.instrument,
+            side=order.side,
+            order_type=order.order_type,
+            quantity=(request.quantity or order.quantity) - order.filled_quantity,
+            limit_price=request.limit_price or order.limit_price,
+            stop_price=request.stop_price or order.stop_price,
+            stop_loss=after(request.stop_loss, order.stop_loss),
+            take_profit=after(request.take_profit, order.take_profit),
+        )
+        if order.reduce_only or order.position_id is not None:
+            return  # what only closes is not asked about new exposure
+        decider = self._engine.wiring.decider
+        decision = decider.review_change(
+            asked.by, link.name, changed, instead_of=order.client_order_id or ""
+        )
+        if decision is None:
+            raise ConfigError(asked.target, f"nothing is known of {link.name} yet", "Wait.")
+        self._engine.wiring.journal.append("verdict", decision.payload())
+        if not decision.approved:
+            raise ConfigError(asked.target, f"vetoed ({decision.code})", decision.message)
+
+    async def _protect(
+        self, link: Link, position: Position, asked: ModifyArguments
+    ) -> dict[str, Any]:
+        for name in ("quantity", "limit", "stop"):
+            if getattr(asked, name) is not None:
+                raise ConfigError(
+                    name,
+                    f"a position has no {name}",
+                    "Use --stop-loss, --take-profit or --trailing-stop; `mtquant close` makes it "
+                    "smaller.",
+                )
+        request = ProtectionRequest(
+            client_order_id=self._engine.wiring.decider.ids.new(),
+            position_id=position.position_id,
+            **_protections(asked),
+        )
+        after = await self._change(link, request, asked.by, lambda: link.protect(request))
+        return {
+            "account": link.name,
+            "position_id": after.position_id,
+            "instrument": after.instrument,
+            "stop_loss": after.stop_loss and plain(after.stop_loss),
+            "take_profit": after.take_profit and plain(after.take_profit),
+            "trailing_stop": after.trailing_stop and plain(after.trailing_stop),
+        }
+
+    async def _change(
+        self,
+        link: Link,
+        request: ModifyRequest | ProtectionRequest,
+        by: str,
+        send: Callable[[], Awaitable[T]],
+    ) -> T:
+        """Journal a change, send it once, and say plainly where its fate isn't known."""
+        journal = self._engine.wiring.journal
+        cid = request.client_order_id
+        body = {"account": link.name, "id": cid, "by": by, "request": repr(request)}
+        journal.append("change", body, durable=True)
+        try:
+            async with link.lock:
+                report = await send()
+        except Refused as error:
+            journal.append("change_ended", {"id": cid, "outcome": f"{error.code}: {error}"})
+            raise
+        except OutcomeUnknown as error:
+            journal.append("change_ended", {"id": cid, "outcome": f"unknown: {error}"})
+            message = f"whether the change {cid} at {link.name} was made is not known: {error}"
+            self._engine.tell(Tell(level=Level.ALARM, message=message))
+            raise
+        journal.append("change_ended", {"id": cid, "outcome": "made"})
+        return report
+
+    async def refresh(self, account: str, symbol: str) -> None:
+        """Take in the account's money, and the prices that an order in ``symbol`` is judged by."""
+        engine, link = self._engine, self._engine.wiring.links[account]
+        instrument = link.symbols.instrument(symbol)
+        money = await link.account()
+        pair = {instrument.quote, money.currency}
+        rates = [
+            name
+            for name, each in link.symbols.instruments.items()
+            if {each.base, each.quote} == pair and name != symbol
+        ]
+        quotes = await link.quotes((symbol, *rates))
+        now = engine.wiring.clock.now()
+        engine.emit(AccountSeen(time=now, name=account, account=money, quotes=quotes))
+
+    def _route(self, symbol: str, broker: str | None) -> str:
+        """Return the account that an order in ``symbol`` goes to; raises ConfigError for none."""
+        engine = self._engine
+        states = {name: link.state() for name, link in engine.wiring.links.items()}
+        wanted = [broker] if broker else list(engine.wiring.preference(symbol))
+        links(engine, broker)
+        chosen = choose(symbol, wanted, states)
+        if chosen is not None:
+            return chosen
+        for name in wanted:
+            if states[name].tradable:
+                engine.wiring.links[name].symbols.instrument(symbol)  # says what is nearest
+        why = "; ".join(f"{name}: {states[name].why}" for name in wanted)
+        raise ConfigError("symbol", f"{symbol!r} can't be traded now ({why})", "mtquant doctor")
+
+    async def _positions(self, broker: str | None) -> list[tuple[Link, Position]]:
+        found = []
+        for link in links(self._engine, broker):
+            if link.connected:
+                found += [(link, each) for each in await link.positions()]
+        return found
+
+    async def _working(self, broker: str | None) -> list[tuple[Link, OrderReport]]:
+        found = []
+        for link in links(self._engine, broker):
+            if link.connected:
+                found += [(link, each) for each in await link.working_orders()]
+        return found
+
+
+def _kind(asked: OrderArguments) -> OrderType:
+    if asked.limit is not None and asked.stop is not None:
+        return OrderType.STOP_LIMIT
+    if asked.limit is not None:
+        return OrderType.LIMIT
+    return OrderType.MARKET if asked.stop is None else OrderType.STOP
+
+
+def _protections(asked: ModifyArguments) -> dict[str, Any]:
+    """Return what changes of the protections: a price, None to take away, or unchanged."""
+    names = ("stop_loss", "take_profit", "trailing_stop")
+    for name in asked.clear:
+        if getattr(asked, name) is not None:
+            raise ConfigError(name, "is both set and cleared", "Do one of the two.")
+    return {
+        name: None if name in asked.clear else UNCHANGED if value is None else value
+        for name in names
+        for value in (getattr(asked, name),)
+    }
+
+
+def _see(found: list[tuple[Link, Position]]) -> str:
+    held = ", ".join(f"{each.instrument} at {link.name}" for link, each in found)
+    return f"Open: {held or 'none'}."

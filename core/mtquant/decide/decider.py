@@ -1,0 +1,240 @@
+"""The one place where the flow is written: events in, effects out.
+
+``Decider.on`` holds no clock, does no input or output and rolls no dice: the same events give the
+same effects, in a backtest, on paper and live. The shell around it feeds the events and performs
+the effects.
+
+    bar, quote, fill -> strategies -> signals -> combined -> target
+    target -> mode -> gate [breaker > sizing > checks] -> order | suggestion
+    fill, report -> book -> (target not yet met?) -> gate -> order
+    person's order, person's approval -> gate -> order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mtquant.book import Book
+from mtquant.clock import Ids
+from mtquant.combine import CombineRules
+from mtquant.contract import BreakerLevel, Level, Strategy
+from mtquant.decide.events import (
+    AccountSeen,
+    Answered,
+    BarClosed,
+    CloseOrdered,
+    Effect,
+    Event,
+    FeedChanged,
+    Filled,
+    ModeSet,
+    Opened,
+    Ordered,
+    OrderMoved,
+    QuotesSeen,
+    RoutesChanged,
+)
+from mtquant.decide.flow import Flow
+from mtquant.decide.hearing import Hearing
+from mtquant.decide.persons import ApprovalRules, Persons, wish
+from mtquant.decide.pursuit import Pursuit
+from mtquant.model import Mode, OrderRequest, OrderStatus, Quote, plain
+from mtquant.risk import BreakerState, Decision, Gate, step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What is configured of deciding: each strategy's mode and weight, and how wishes combine.
+
+    ``passive``: what strategies want is not pursued; only what persons order is.
+    """
+
+    modes: Mapping[str, Mode] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    combine: CombineRules = field(default_factory=CombineRules)
+    approval: ApprovalRules = field(default_factory=ApprovalRules)
+    passive: bool = False
+
+
+class Decider:
+    """Strategies, the gate and the book, folded over events."""
+
+    def __init__(
+        self,
+        strategies: Sequence[Strategy[Any]],
+        gate: Gate,
+        ids: Ids,
+        book: Book | None = None,
+        rules: Rules | None = None,
+    ) -> None:
+        self.book = Book() if book is None else book
+        self.gate = gate
+        self.ids = ids
+        self.rules = rules or Rules()
+        self.hearing = Hearing(strategies, self.rules.weights, self.rules.combine)
+        self.persons = Persons(self.rules.approval)
+        self._handlers: Mapping[type[Event], Callable[[Flow, Any], None]] = {
+            BarClosed: self._bar,
+            Opened: self._opened,
+            AccountSeen: self._account_seen,
+            QuotesSeen: self._quotes_seen,
+            Filled: self._filled,
+            OrderMoved: self._order_moved,
+            RoutesChanged: self._routes_changed,
+            FeedChanged: self._feed_changed,
+            ModeSet: self._mode_set,
+            Ordered: self.persons.order,
+            CloseOrdered: self.persons.close,
+            Answered: self.persons.answer,
+        }
+        self.pursuit = Pursuit(self.rules.modes, self.persons, passive=self.rules.passive)
+
+    def on(self, event: Event) -> tuple[Effect, ...]:
+        """Take one event in and return what is to be done about it, in order."""
+        self.book.time = max(self.book.time, event.time)
+        flow = Flow(self.book, self.gate, self.ids)
+        if self.book.suggestions and not isinstance(event, Answered):
+            # An answer that comes too late is told so; it doesn't find its suggestion gone.
+            self.persons.expire(flow)
+        if (handle := self._handlers.get(type(event))) is not None:
+            handle(flow, event)
+        return tuple(flow.out)
+
+    def review_change(
+        self, by: str, account: str, order: OrderRequest, *, instead_of: str
+    ) -> Decision | None:
+        """Return what the gate says of ``order`` in the place of a working one; nothing is sent.
+
+        None where nothing is known of the account yet.
+        """
+        flow = Flow(self.book, self.gate, self.ids)
+        state = flow.state(self.book.account(account), order.instrument, instead_of=instead_of)
+        if state is None:
+            return None
+        signal = wish(by, order, self.book.time)
+        return self.gate.review_order(signal, order, account, state)
+
+    def _bar(self, flow: Flow, event: BarClosed) -> None:
+        self.hearing.bar(flow, event.bar, trade=event.trade)
+        if event.trade:
+            self._pursue_after(flow, event.bar.instrument)
+
+    def _pursue_after(self, flow: Flow, symbol: str) -> None:
+        """Pursue ``symbol``, and every other one that a signal of this event was about."""
+        for each in dict.fromkeys((symbol, *flow.signalled)):
+            self.pursuit.pursue(flow, each)
+
+    def _opened(self, flow: Flow, event: Opened) -> None:
+        book = self.book.account(event.name)
+        book.account, book.balance = event.account, event.account.balance
+        for each in event.positions:
+            book.adopt(each, ours=event.adopt)
+            what = f"{event.name} already holds {each.side} {plain(each.quantity)} "
+            flow.tell(
+                Level.WARNING,
+                f"{what}{each.instrument}: taken over as the strategies'"
+                if event.adopt
+                else f"{what}{each.instrument}: not ours, and no order is sent in it there until "
+                "it is flat",
+            )
+
+    def _quotes_seen(self, flow: Flow, event: QuotesSeen) -> None:
+        self._quotes(flow, event.name, event.quotes)
+
+    def _quotes(self, flow: Flow, name: str, quotes: tuple[Quote, ...]) -> None:
+        self.book.account(name).quotes.update((quote.instrument, quote) for quote in quotes)
+        routed = [each for each in quotes if self.book.routes.get(each.instrument) == name]
+        self.hearing.quotes(flow, routed)
+        for symbol in flow.signalled:
+            self.pursuit.pursue(flow, symbol)
+
+    def _account_seen(self, flow: Flow, event: AccountSeen) -> None:
+        book = self.book.account(event.name)
+        book.account = event.account
+        equity = event.account.equity
+        before = book.breaker
+        after = step(before, self.gate.rules, equity, event.time)
+        book.breaker = after
+        level = before.level if before else BreakerLevel.NORMAL
+        if before is None or _anchors(before) != _anchors(after):
+            body = {"account": event.name, "state": after.to_dict()}
+            flow.record("breaker", body, durable=after.level != level)
+        if after.level != level:
+            rising = after.level > level
+            flow.tell(
+                Level.ALARM if rising else Level.INFO,
+                f"loss breaker of {event.name} {'rose' if rising else 'fell'} from {level.name} "
+                f"to {after.level.name} at equity {equity:,.2f} {event.account.currency}",
+            )
+        self._quotes(flow, event.name, event.quotes)
+
+    def _filled(self, flow: Flow, event: Filled) -> None:
+        if self.book.account(event.name).fold(event.fill):
+            self.hearing.fill(flow, event.fill)
+            self._pursue_after(flow, event.fill.instrument)
+
+    def _order_moved(self, flow: Flow, event: OrderMoved) -> None:
+        book = self.book.account(event.name)
+        working = book.working.get(event.client_order_id)
+        if working is None:
+            return
+        if not event.status.terminal:
+            book.working[event.client_order_id] = replace(working, status=event.status)
+            return
+        del book.working[event.client_order_id]
+        target = self.book.targets.get(working.instrument)
+        wished = event.client_order_id not in book.person_ids
+        if event.absent and working.opens and wished and target is not None:
+            # It never lived, so the wish still stands: the gate looks at it afresh, at the next
+            # bar or when the account is back.
+            target.spent = False
+        if event.status is OrderStatus.FILLED:
+            self.pursuit.pursue(flow, working.instrument)
+
+    def _routes_changed(self, flow: Flow, event: RoutesChanged) -> None:
+        for name, instruments in event.instruments.items():
+            book = self.book.account(name)
+            book.tradable = name in event.tradable
+            book.instruments = instruments
+        self.book.routes = dict(event.routes)
+        for symbol in self.book.targets:
+            self.pursuit.pursue(flow, symbol)
+
+    def _feed_changed(self, flow: Flow, event: FeedChanged) -> None:
+        """Pause a symbol's new exposure while its prices don't come, and say so once."""
+        before = self.book.paused.get(event.symbol, "")
+        if event.why:
+            self.book.paused[event.symbol] = event.why
+        else:
+            self.book.paused.pop(event.symbol, None)
+        if event.why and not before:
+            flow.record("feed_paused", {"symbol": event.symbol, "why": event.why})
+            flow.tell(Level.WARNING, f"{event.symbol} pauses: {event.why}")
+        elif before and not event.why:
+            flow.record("feed_resumed", {"symbol": event.symbol})
+            flow.tell(Level.INFO, f"{event.symbol} goes on: its prices come again")
+            self.pursuit.pursue(flow, event.symbol)
+
+    def _mode_set(self, flow: Flow, event: ModeSet) -> None:
+        configured = self.rules.modes.get(event.strategy_id, Mode.AUTO)
+        self.book.modes[event.strategy_id] = (event.mode, configured)
+        body = {
+            "strategy_id": event.strategy_id,
+            "mode": event.mode.value,
+            "configured": configured.value,
+            "by": event.by,
+            "why": event.why,
+        }
+        flow.record("mode", body, durable=True)
+        why = f": {event.why}" if event.why else ""
+        flow.tell(Level.INFO, f"{event.strategy_id} is {event.mode} now, by {event.by}{why}")
+        for symbol, target in self.book.targets.items():
+            if event.strategy_id in target.strategies:
+                self.pursuit.pursue(flow, symbol)
+
+
+def _anchors(state: BreakerState) -> tuple[object, ...]:
+    """Return what a restart must not forget; a lost later equity only makes it stricter."""
+    return (state.level, state.peak, state.day, state.day_anchor, state.week_anchor)

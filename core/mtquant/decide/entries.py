@@ -1,0 +1,80 @@
+"""How signals and suggestions stand in the journal."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from mtquant.book import Suggestion
+from mtquant.clock import format_time, parse_time
+from mtquant.model import OrderRequest, Signal, plain
+
+_ORDER = TypeAdapter(OrderRequest)
+
+
+def signal_body(signal: Signal) -> dict[str, Any]:
+    """Return a signal as the journal keeps it."""
+    return {
+        "strategy_id": signal.strategy_id,
+        "instrument": signal.instrument,
+        "time": format_time(signal.time),
+        "direction": signal.direction,
+        "reason": signal.reason,
+        "stop_distance": _text(signal.stop_distance),
+        "take_profit_distance": _text(signal.take_profit_distance),
+        "confidence": signal.confidence,
+    }
+
+
+def read_signal(body: dict[str, Any]) -> Signal:
+    """Return the signal that :func:`signal_body` wrote."""
+    return Signal(
+        strategy_id=body["strategy_id"],
+        instrument=body["instrument"],
+        time=parse_time(body["time"]),
+        direction=body["direction"],
+        reason=body["reason"],
+        stop_distance=_number(body["stop_distance"]),
+        take_profit_distance=_number(body["take_profit_distance"]),
+        confidence=body["confidence"],
+    )
+
+
+def suggestion_body(suggestion: Suggestion) -> dict[str, Any]:
+    """Return a suggestion as the journal keeps it."""
+    return {
+        "number": suggestion.number,
+        "account": suggestion.account,
+        "order": _ORDER.dump_python(suggestion.order, mode="json", exclude_none=True),
+        "signal": signal_body(suggestion.signal),
+        "price": plain(suggestion.price),
+        "created": format_time(suggestion.created),
+        "expires": format_time(suggestion.expires),
+        "digest": suggestion.digest,
+        "verdict": suggestion.verdict,
+    }
+
+
+def read_suggestion(body: dict[str, Any]) -> Suggestion:
+    """Return the suggestion that :func:`suggestion_body` wrote."""
+    return Suggestion(
+        number=body["number"],
+        account=body["account"],
+        order=_ORDER.validate_python(body["order"]),
+        signal=read_signal(body["signal"]),
+        price=Decimal(body["price"]),
+        created=parse_time(body["created"]),
+        expires=parse_time(body["expires"]),
+        digest=body["digest"],
+        verdict=body["verdict"],
+    )
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else plain(number)
+
+
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -1,0 +1,216 @@
+"""What happens, and what is to be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mtquant.contract import Level
+from mtquant.model import (
+    Account,
+    Bar,
+    CloseRequest,
+    Fill,
+    Instrument,
+    Mode,
+    OrderRequest,
+    OrderStatus,
+    Position,
+    Quote,
+    Side,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarClosed:
+    """A bar closed; ``trade`` is False while history warms the strategies up."""
+
+    time: int
+    bar: Bar
+    trade: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """First sight of an account: what it holds now isn't ours, unless ``adopt`` says so."""
+
+    time: int
+    name: str
+    account: Account
+    positions: tuple[Position, ...]
+    adopt: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSeen:
+    """An account's money and prices, as its broker tells them."""
+
+    time: int
+    name: str
+    account: Account
+    quotes: tuple[Quote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotesSeen:
+    """Prices of an account's broker, as they come."""
+
+    time: int
+    name: str
+    quotes: tuple[Quote, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """An execution at an account."""
+
+    time: int
+    name: str
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderMoved:
+    """One of our orders changed its state. ``absent``: proven never to have lived."""
+
+    time: int
+    name: str
+    client_order_id: str
+    status: OrderStatus
+    reason: str = ""
+    absent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutesChanged:
+    """Which accounts can be traded, what they list, and where new exposure goes."""
+
+    time: int
+    tradable: frozenset[str]
+    instruments: Mapping[str, Mapping[str, Instrument]]
+    routes: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedChanged:
+    """The prices of a symbol stopped coming, for the reason ``why``, or (empty) come again."""
+
+    time: int
+    symbol: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeSet:
+    """A person set who sends a strategy's orders."""
+
+    time: int
+    strategy_id: str
+    mode: Mode
+    by: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """A person wants an order sent. It is spelled our way and has its client order id."""
+
+    time: int
+    by: str
+    account: str
+    order: OrderRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseOrdered:
+    """A person wants a position in ``symbol``, spelled our way, closed, or part of it.
+
+    ``side`` is the closing side.
+    """
+
+    time: int
+    by: str
+    account: str
+    symbol: str
+    side: Side
+    close: CloseRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A person's answer to a suggestion, bound to what he was shown by its ``digest``."""
+
+    time: int
+    number: int
+    approved: bool
+    by: str
+    why: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticked:
+    """Time passed, and nothing else happened: what has a time limit is looked at."""
+
+    time: int
+
+
+Event = (
+    BarClosed
+    | Opened
+    | AccountSeen
+    | QuotesSeen
+    | Filled
+    | OrderMoved
+    | RoutesChanged
+    | FeedChanged
+    | ModeSet
+    | Ordered
+    | CloseOrdered
+    | Answered
+    | Ticked
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit:
+    """Send an order that the gate approved. The instrument is spelled our way.
+
+    ``person`` is who ordered it; empty where a strategy did.
+    """
+
+    account: str
+    order: OrderRequest
+    person: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """Close a position in ``symbol``, spelled our way; ``side`` is the closing side."""
+
+    account: str
+    symbol: str
+    side: Side
+    close: CloseRequest
+    person: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Put an entry into the journal; durably where it must survive us."""
+
+    kind: str
+    body: dict[str, Any]
+    durable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tell:
+    """Tell people."""
+
+    level: Level
+    message: str
+
+
+Effect = Submit | Close | Record | Tell

@@ -1,0 +1,112 @@
+"""What the parts of deciding share: the book, the gate, and the effects as they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from mtquant.book import AccountBook, Book, Working
+from mtquant.clock import SECOND, Ids
+from mtquant.contract import BreakerLevel, Level, RiskState
+from mtquant.decide.events import Close, Effect, Record, Submit, Tell
+from mtquant.model import Account, OrderStatus, Side
+from mtquant.risk import BreakerState, Gate
+
+EQUITY_MAX_AGE_S = 10
+"""Equity older than this counts as a breaker at REDUCING (order-safety rules for the breaker)."""
+
+
+@dataclass(slots=True)
+class Flow:
+    """One event's way: ``out`` gathers what is to be done about it, in order."""
+
+    book: Book
+    gate: Gate
+    ids: Ids
+    out: list[Effect] = field(default_factory=list)
+
+    @property
+    def signalled(self) -> tuple[str, ...]:
+        """The symbols that this event's signals are about."""
+        return tuple(
+            dict.fromkeys(
+                each.body["instrument"]
+                for each in self.out
+                if isinstance(each, Record) and each.kind == "signal"
+            )
+        )
+
+    def record(self, kind: str, body: dict[str, Any], *, durable: bool = False) -> None:
+        """Put an entry into the journal."""
+        self.out.append(Record(kind=kind, body=body, durable=durable))
+
+    def tell(self, level: Level, message: str) -> None:
+        """Tell people."""
+        self.out.append(Tell(level=level, message=message))
+
+    def submit(self, effect: Submit) -> None:
+        """Send an order that opens exposure."""
+        book, order = self.book.account(effect.account), effect.order
+        self._work(book, order.client_order_id, order.instrument, order.side, order.quantity)
+        (book.person_ids if effect.person else book.our_ids).add(order.client_order_id)
+        self.out.append(effect)
+
+    def close(self, effect: Close, quantity: Decimal) -> None:
+        """Send an order that closes ``quantity`` of a position."""
+        book, cid = self.book.account(effect.account), effect.close.client_order_id
+        self._work(book, cid, effect.symbol, effect.side, quantity, opens=False)
+        (book.person_ids if effect.person else book.our_ids).add(cid)
+        self.out.append(effect)
+
+    def _work(
+        self,
+        book: AccountBook,
+        cid: str,
+        symbol: str,
+        side: Side,
+        quantity: Decimal,
+        *,
+        opens: bool = True,
+    ) -> None:
+        book.working[cid] = Working(
+            client_order_id=cid,
+            instrument=symbol,
+            side=side,
+            quantity=quantity,
+            opens=opens,
+            status=OrderStatus.PENDING_NEW,
+        )
+
+    def state(self, book: AccountBook, symbol: str, *, instead_of: str = "") -> RiskState | None:
+        """Return what the gate looks at; None where nothing is known of the account yet.
+
+        The working order ``instead_of`` is left out: it is what an order under review replaces.
+        """
+        instrument = book.instruments.get(symbol)
+        if book.account is None or instrument is None:
+            return None
+        return RiskState(
+            time=self.book.time,
+            account=book.account,
+            instrument=instrument,
+            quote=book.quotes.get(symbol),
+            quote_rate=book.rate(instrument.quote),
+            exposures=book.exposures(without=instead_of),
+            breaker=self._level(book.breaker, book.account),
+        )
+
+    def _level(self, breaker: BreakerState | None, account: Account) -> BreakerLevel:
+        """Return the breaker's level; stale or missing equity counts as REDUCING at least."""
+        fresh = self.book.time - account.time <= EQUITY_MAX_AGE_S * SECOND
+        if breaker is None or not fresh:
+            return max(BreakerLevel.REDUCING, breaker.level if breaker else BreakerLevel.NORMAL)
+        return breaker.level
+
+    def busy(self, symbol: str) -> bool:
+        """Tell whether an order of ours in ``symbol`` may still act."""
+        return any(
+            each.instrument == symbol
+            for book in self.book.accounts.values()
+            for each in book.working.values()
+        )

@@ -1,0 +1,208 @@
+"""What persons ask for and answer: orders of their own, and suggestions that wait for them.
+
+Nothing here passes around the gate. A suggestion is an order that the gate has approved and that
+waits; when a person approves it, the gate looks at it again, as it stands, at the prices of then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+from pydantic import Field, TypeAdapter
+
+from mtquant.book import AccountBook, Suggestion
+from mtquant.clock import SECOND, format_time
+from mtquant.contract import Level, Settings
+from mtquant.decide.entries import signal_body, suggestion_body
+from mtquant.decide.events import Answered, Close, CloseOrdered, Ordered, Submit
+from mtquant.decide.flow import Flow
+from mtquant.model import Number, OrderRequest, Quote, Side, Signal, plain
+from mtquant.risk import Decision
+
+_ORDER = TypeAdapter(OrderRequest)
+
+
+class ApprovalRules(Settings):
+    """How long a suggestion waits, and how far the price may move until it is approved.
+
+    ``expires_s`` in seconds; ``max_drift`` as a part of the price (0.001 is 0.1 %).
+    """
+
+    expires_s: float = Field(300.0, gt=0, le=86_400)
+    max_drift: Number = Field(Decimal("0.001"), gt=0, le=1)
+
+
+class Persons:
+    """Orders of persons, and suggestions to them."""
+
+    def __init__(self, rules: ApprovalRules) -> None:
+        self.rules = rules
+
+    def order(self, flow: Flow, event: Ordered) -> None:
+        """Take a person's order through the gate."""
+        book, order = flow.book.account(event.account), event.order
+        signal = wish(event.by, order, flow.book.time)
+        decision = self._review(flow, book, order, signal)
+        if isinstance(decision, str):
+            _refuse(flow, signal, event.account, decision)
+        elif decision.approved:
+            flow.record("verdict", decision.payload())
+            flow.submit(Submit(account=event.account, order=order, person=event.by))
+        else:
+            flow.record("verdict", decision.payload())
+
+    def close(self, flow: Flow, event: CloseOrdered) -> None:
+        """Close what a person wants closed: that is never refused."""
+        symbol, quantity = event.symbol, event.close.quantity or Decimal(0)
+        book = flow.book.account(event.account)
+        signal = Signal(
+            strategy_id=event.by,
+            instrument=symbol,
+            time=flow.book.time,
+            direction=0,
+            reason=f"{event.by} closes",
+        )
+        state = flow.state(book, symbol)
+        decision = flow.gate.review_reduction(signal, event.account, event.side, quantity, state)
+        flow.record("verdict", decision.payload())
+        effect = Close(
+            account=event.account,
+            symbol=symbol,
+            side=event.side,
+            close=event.close,
+            person=event.by,
+        )
+        flow.close(effect, quantity)
+
+    def suggest(self, flow: Flow, account: str, order: OrderRequest, decision: Decision) -> None:
+        """Put an approved order before a person."""
+        book = flow.book
+        number = max((*book.suggestions, *book.outcomes), default=0) + 1
+        price = decision.proposal.reference_price if decision.proposal else Decimal("NaN")
+        suggestion = Suggestion(
+            number=number,
+            account=account,
+            order=order,
+            signal=decision.signal,
+            price=price,
+            created=book.time,
+            expires=book.time + int(self.rules.expires_s * SECOND),
+            digest=digest(account, order),
+            verdict=decision.message,
+        )
+        book.suggestions[number] = suggestion
+        flow.record("suggestion", suggestion_body(suggestion), durable=True)
+        flow.tell(
+            Level.WARNING,
+            f"suggestion {number}: {decision.message} at {account} ({decision.signal.reason}); "
+            f"mtquant approve {number}, or reject; until {format_time(suggestion.expires)}",
+        )
+
+    def answer(self, flow: Flow, event: Answered) -> None:
+        """Take a person's answer; an approval is good once, for what was shown, while it holds."""
+        suggestion = flow.book.suggestions.get(event.number)
+        if suggestion is None:
+            return
+        if not event.approved:
+            self._end(flow, suggestion, "rejected", event.by, event.why)
+            return
+        wrong = self._objection(flow, suggestion, event.digest)
+        if wrong:
+            self._end(flow, suggestion, "not sent", event.by, wrong)
+            return
+        self._end(flow, suggestion, "approved", event.by, event.why)
+        # The attempt is only now made, so its id is new: none that waited may act.
+        order = replace(suggestion.order, client_order_id=flow.ids.new())
+        flow.submit(Submit(account=suggestion.account, order=order))
+
+    def _objection(self, flow: Flow, suggestion: Suggestion, shown: str) -> str:
+        """Return why a suggestion can't be sent any more, or nothing."""
+        symbol = suggestion.order.instrument
+        book = flow.book.account(suggestion.account)
+        if shown and shown != suggestion.digest:
+            return "what was approved is not what is suggested; look at it again"
+        if flow.book.time >= suggestion.expires:
+            return f"expired at {format_time(suggestion.expires)}"
+        if flow.busy(symbol) or book.ours(symbol):
+            return f"an order or a position in {symbol} has come up meanwhile"
+        if drift := self._drift(suggestion, book.quotes.get(symbol)):
+            return drift
+        decision = self._review(flow, book, suggestion.order, suggestion.signal)
+        if isinstance(decision, str):
+            return decision
+        flow.record("verdict", decision.payload())
+        return "" if decision.approved else decision.message
+
+    def _drift(self, suggestion: Suggestion, quote: Quote | None) -> str:
+        """Return how the price has moved too far since, or nothing."""
+        if quote is None:
+            return f"{suggestion.order.instrument} has no price"
+        now, then = _price(suggestion.order.side, quote), suggestion.price
+        if abs(now - then) <= self.rules.max_drift * then:
+            return ""
+        share = plain(self.rules.max_drift * 100)
+        return f"the price moved from {plain(then)} to {plain(now)}, more than {share} %"
+
+    def _review(
+        self, flow: Flow, book: AccountBook, order: OrderRequest, signal: Signal
+    ) -> Decision | str:
+        """Return the gate's decision on a named order, or why there is none."""
+        state = flow.state(book, order.instrument)
+        if state is None:
+            return f"nothing is known of {order.instrument} at {book.name} yet"
+        if not book.tradable:
+            return f"{book.name} takes no orders now"
+        return flow.gate.review_order(signal, order, book.name, state)
+
+    def supersede(self, flow: Flow, wish: Signal) -> None:
+        """Withdraw a suggestion that is no longer what its strategies want."""
+        for each in list(flow.book.suggestions.values()):
+            same = each.order.side.sign == wish.direction
+            if each.order.instrument == wish.instrument and not same:
+                self._end(flow, each, "withdrawn", wish.strategy_id, wish.reason)
+
+    def expire(self, flow: Flow) -> None:
+        """End the suggestions whose time is over."""
+        for each in list(flow.book.suggestions.values()):
+            if flow.book.time >= each.expires:
+                self._end(
+                    flow, each, "expired", "", f"nobody answered for {self.rules.expires_s:g} s"
+                )
+
+    def _end(self, flow: Flow, each: Suggestion, outcome: str, by: str, why: str) -> None:
+        del flow.book.suggestions[each.number]
+        text = f"{outcome}{f' by {by}' if by else ''}{f': {why}' if why else ''}"
+        flow.book.outcomes[each.number] = text
+        body = {"number": each.number, "outcome": outcome, "by": by, "why": why, "text": text}
+        flow.record("suggestion_ended", body, durable=True)
+        flow.tell(Level.INFO, f"suggestion {each.number} ({each.order.instrument}) {text}")
+
+
+def digest(account: str, order: OrderRequest) -> str:
+    """Return what names exactly this order at this account: 16 hexadecimal digits of SHA-256."""
+    body = _ORDER.dump_python(order, mode="json", exclude_none=True, exclude={"client_order_id"})
+    text = json.dumps([account, body], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def wish(by: str, order: OrderRequest, time: int) -> Signal:
+    """Return a person's order as a signal, for the gate."""
+    return Signal(
+        strategy_id=by,
+        instrument=order.instrument,
+        time=time,
+        direction=order.side.sign,
+        reason=f"{by} orders",
+    )
+
+
+def _price(side: Side, quote: Quote) -> Decimal:
+    return quote.ask if side is Side.BUY else quote.bid
+
+
+def _refuse(flow: Flow, signal: Signal, account: str, why: str) -> None:
+    body = {"signal": signal_body(signal), "account": account, "approved": False}
+    flow.record("verdict", body | {"code": "not_reviewed", "message": why})

@@ -1,0 +1,163 @@
+"""From what is wanted to what is held: close what is wrong, then open, one order at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from mtquant.book import AccountBook, Book, Target
+from mtquant.contract import Level
+from mtquant.decide.entries import signal_body
+from mtquant.decide.events import Close, Submit
+from mtquant.decide.flow import Flow
+from mtquant.decide.persons import Persons
+from mtquant.model import (
+    CloseRequest,
+    Mode,
+    OrderRequest,
+    OrderType,
+    Side,
+    Signal,
+    TimeInForce,
+    plain,
+)
+from mtquant.risk import Decision
+
+
+class Pursuit:
+    """Sends what brings our position in a symbol to its target."""
+
+    def __init__(self, modes: Mapping[str, Mode], persons: Persons, *, passive: bool) -> None:
+        self.modes = modes
+        self._persons = persons
+        self._passive = passive
+
+    def stop(self) -> None:
+        """Pursue nothing any more: the positions that are left are a person's."""
+        self._passive = True
+
+    def mode(self, book: Book, strategies: tuple[str, ...]) -> Mode:
+        """Return the most careful mode of ``strategies``; a change stands while its base does."""
+        found = set()
+        for name in strategies:
+            configured = self.modes.get(name, Mode.AUTO)
+            changed, base = book.modes.get(name, (configured, configured))
+            found.add(changed if base is configured else configured)
+        return next((each for each in (Mode.MANUAL, Mode.SEMI) if each in found), Mode.AUTO)
+
+    def pursue(self, flow: Flow, symbol: str) -> None:
+        """Take the next step towards the target of ``symbol``, if there is one to take."""
+        target = flow.book.targets.get(symbol)
+        if target is None or self._passive or flow.busy(symbol):
+            return
+        mode = self.mode(flow.book, target.strategies)
+        held = [
+            (book, book.ours(symbol)) for book in flow.book.accounts.values() if book.ours(symbol)
+        ]
+        wrong = [(book, had) for book, had in held if had * target.signal.direction <= 0]
+        if wrong and mode is Mode.MANUAL:
+            self._wait(flow, target, f"{symbol}: {_said(target)}; the mode is manual")
+            return
+        for book, quantity in wrong:
+            self._close(flow, book, symbol, quantity, target)
+        self._persons.supersede(flow, target.signal)
+        if wrong or held or target.signal.direction == 0 or target.spent:
+            return
+        self._open(flow, symbol, target, mode)
+
+    def _close(
+        self, flow: Flow, book: AccountBook, symbol: str, quantity: Decimal, target: Target
+    ) -> None:
+        """Close at the account that holds the position: anywhere else it would open one."""
+        if not book.tradable:
+            why = f"{symbol}: the position is held at {book.name}, which is down"
+            self._wait(flow, target, why)
+            return
+        held = book.holdings.get(symbol)
+        if held is None or held.quantity * quantity <= 0:
+            # Netted away by somebody else's trades: an order of ours would open the other way.
+            why = f"{symbol}: trades that aren't ours outweigh ours at {book.name}"
+            self._wait(flow, target, why)
+            return
+        size = min(abs(quantity), abs(held.quantity))
+        side = Side.SELL if quantity > 0 else Side.BUY
+        state = flow.state(book, symbol)
+        decision = flow.gate.review_reduction(target.signal, book.name, side, size, state)
+        flow.record("verdict", decision.payload())
+        close = CloseRequest(
+            client_order_id=flow.ids.new(),
+            instrument=symbol,
+            quantity=size,
+            strategy_id=target.signal.strategy_id,
+        )
+        flow.close(Close(account=book.name, symbol=symbol, side=side, close=close), size)
+
+    def _open(self, flow: Flow, symbol: str, target: Target, mode: Mode) -> None:
+        if why := flow.book.paused.get(symbol, ""):
+            self._wait(flow, target, f"{symbol}: {why}")
+            return
+        name = flow.book.routes.get(symbol)
+        if name is None:
+            self._wait(flow, target, f"{symbol}: no account takes new exposure now")
+            return
+        book = flow.book.account(name)
+        target.spent, target.waiting = True, ""
+        if mode is Mode.MANUAL:
+            body = {"signal": signal_body(target.signal), "account": name, "approved": False}
+            flow.record("verdict", body | {"code": "manual_mode"})
+            flow.tell(Level.INFO, f"{symbol}: {_said(target)}; the mode is manual")
+            return
+        decision = self._review(flow, book, symbol, target.signal)
+        if decision is None:
+            return
+        flow.record("verdict", decision.payload())
+        proposal = decision.proposal
+        if not decision.approved or proposal is None:
+            flow.tell(Level.WARNING, f"vetoed {symbol}: {decision.message}")
+            return
+        order = OrderRequest(
+            client_order_id=flow.ids.new(),
+            instrument=symbol,
+            side=proposal.side,
+            order_type=OrderType.MARKET,
+            quantity=proposal.quantity,
+            time_in_force=TimeInForce.FOK,
+            stop_loss=proposal.stop_loss,
+            take_profit=proposal.take_profit,
+            strategy_id=target.signal.strategy_id,
+        )
+        if mode is Mode.SEMI:
+            self._persons.suggest(flow, name, order, decision)
+        else:
+            flow.submit(Submit(account=name, order=order))
+
+    def _review(
+        self, flow: Flow, book: AccountBook, symbol: str, signal: Signal
+    ) -> Decision | None:
+        state = flow.state(book, symbol)
+        if state is None:
+            message = f"vetoed {symbol}: nothing is known of {book.name} yet"
+            flow.tell(Level.WARNING, message)
+            return None
+        if book.external.get(symbol):
+            body = {"signal": signal_body(signal), "account": book.name, "approved": False}
+            flow.record("verdict", body | {"code": "external_position"})
+            flow.tell(
+                Level.WARNING,
+                f"vetoed {symbol}: {book.name} holds {plain(book.external[symbol])} that isn't "
+                "ours",
+            )
+            return None
+        return flow.gate.review(signal, book.name, state)
+
+    def _wait(self, flow: Flow, target: Target, why: str) -> None:
+        if target.waiting != why:
+            target.waiting = why
+            flow.tell(Level.WARNING, f"waiting: {why}")
+
+
+def _said(target: Target) -> str:
+    words = {1: "hold long", -1: "hold short", 0: "hold nothing"}
+    return f"{target.signal.strategy_id} says {words[target.signal.direction]}: " + (
+        target.signal.reason
+    )
