@@ -61,7 +61,7 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
     strategies = [
         strategy
         for name in (() if passive else config.strategies)
-        for strategy in _strategies(config, catalogue, name)
+        for strategy in make_strategies(config, catalogue, name)
     ]
     links = {name: _link(config, catalogue, name, rng) for name in config.brokers}
     stores = [
@@ -97,6 +97,26 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
         else {},
     )
     return Assembled(engine=Engine(wiring), feed=feed, bars=bars)
+
+
+def check(config: Config, catalogue: Catalogue) -> None:
+    """Make every plugin that ``config`` names, and throw it away again; nothing is opened.
+
+    Raises ConfigError or PluginError where one can't be made.
+    """
+    _gate(config, catalogue)
+    for name in config.strategies:
+        make_strategies(config, catalogue, name)
+    for name in config.brokers:
+        locate(config, catalogue, name)
+    for kind, tables in (("store", config.stores), ("notifier", config.notifiers)):
+        for name, table in tables.items():
+            extra = {"folder": config.engine.state_dir} if kind == "store" else {}
+            settings = catalogue.get(kind, name).Settings
+            settings.read(extra | dict(table), f"{kind}s.{name}")
+    source = config.market.source
+    if source is not None:
+        catalogue.get("source", source.plugin).Settings.read(source.settings, "market.source")
 
 
 def _recorded(config: Config, catalogue: Catalogue) -> dict[str, Bars]:
@@ -146,7 +166,7 @@ def _gate(config: Config, catalogue: Catalogue) -> Gate:
     return Gate(sizer, checks, BreakerRules.read(config.risk.breaker, "risk.breaker"))
 
 
-def _strategies(config: Config, catalogue: Catalogue, name: str) -> list[Any]:
+def make_strategies(config: Config, catalogue: Catalogue, name: str) -> list[Any]:
     """Make the objects of one configured strategy: one a symbol, or one for all of them."""
     table, where = config.strategies[name], f"strategies.{name}"
     base = config.market.timeframe

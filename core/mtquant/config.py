@@ -281,12 +281,14 @@ def _check_broker(broker: BrokerTable, where: str) -> None:
 
 
 def secret(reference: str, where: str) -> str:
-    """Return the secret that ``env:NAME`` or ``file:PATH`` refers to.
+    """Return the secret that ``env:NAME``, ``file:PATH`` or ``keyring:SERVICE/NAME`` refers to.
 
     A file must be readable by its owner alone (mode 0600). Raises ConfigError, which never
     contains the secret.
     """
     kind, _, target = reference.partition(":")
+    if kind == "keyring" and "/" in target:
+        return _from_keyring(target, where)
     if kind == "env" and target:
         value = os.environ.get(target, "")
         if value:
@@ -307,5 +309,28 @@ def secret(reference: str, where: str) -> str:
             why = error.strerror if isinstance(error, OSError) else type(error).__name__
             raise ConfigError(where, f"can't read {target!r}: {why}", "Check it.") from None
     raise ConfigError(
-        where, "is not a reference to a secret", "Write env:NAME or file:PATH, never the secret."
+        where,
+        "is not a reference to a secret",
+        "Write env:NAME, file:PATH or keyring:SERVICE/NAME, never the secret.",
     )
+
+
+def _from_keyring(target: str, where: str) -> str:
+    """Return what the system's keyring holds under SERVICE/NAME."""
+    service, _, name = target.rpartition("/")
+    try:
+        import keyring  # noqa: PLC0415 - an extra, and slow to load
+    except ImportError:
+        raise ConfigError(
+            where, "the keyring library isn't installed", 'pip install "mtquant[keyring]"'
+        ) from None
+    try:
+        found = keyring.get_password(service, name)
+    except Exception as error:  # noqa: BLE001 - each backend raises its own; none may show a secret
+        problem = f"the keyring can't be read: {type(error).__name__}"
+        remedy = "Unlock it, or use env:NAME or file:PATH."
+        raise ConfigError(where, problem, remedy) from None
+    if not found:
+        remedy = f"keyring set {service} {name}"
+        raise ConfigError(where, f"the keyring holds nothing under {target!r}", remedy)
+    return str(found)

@@ -18,6 +18,8 @@ from mtquant.model import Advanced, Bar, Bars, Quote, Timeframe
 from mtquant.resample import QuoteBars
 
 _WARMUP_BARS = 1000
+_FIRST_PRICE_S = 10
+"""How long after the start a symbol may be without a price before that is said."""
 _PAGE = 5000
 """How many bars one get_bars call returns at most."""
 _LONG_POLL_S = 10.0
@@ -110,10 +112,12 @@ class Live:
     def __init__(self, market: MarketTable) -> None:
         self.market = market
         self._last: dict[str, int] = {}
+        self._since: int | None = None
         self._built: dict[str, QuoteBars] = {}
 
     async def __call__(self, engine: Engine) -> None:
         """Feed ``engine`` until cancelled."""
+        self._since = engine.wiring.clock.now()
         async with anyio.create_task_group() as group:
             for link in engine.wiring.links.values():
                 group.start_soon(self._follow, engine, link)
@@ -224,7 +228,8 @@ class Live:
             quote = engine.book.account(link.name).quotes.get(symbol)
             now = engine.wiring.clock.now()
             if quote is None:
-                why = f"no price from {link.name} yet"
+                waited = now - (self._since or now)
+                why = f"no price from {link.name} yet" if waited > _FIRST_PRICE_S * SECOND else ""
             elif now - quote.time > self.market.stale_s * SECOND:
                 why = f"the last price of {link.name} is of {format_time(quote.time)}"
         known = engine.book.paused.get(symbol, "")

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mtquant import __version__
-from mtquant.cli import trading
+from mtquant.cli import checking, trading
 from mtquant.errors import MtquantError
 
 app = typer.Typer(
@@ -197,6 +197,7 @@ def breaker(
 
 
 trading.register(app)
+checking.register(app)
 
 
 def main() -> None:

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
-from rich.console import Console
 
-from mtquant.assemble import assemble
-from mtquant.clock import seeded
-from mtquant.config import Config, load_config
-from mtquant.control import Commands, reach
-from mtquant.decide import Tell
-from mtquant.engine import Engine, Observer
-from mtquant.errors import MtquantError
-from mtquant.plugins import load_catalogue
-
-
-class _Aloud(Observer):
-    """Says on stderr what people are told."""
-
-    def on_tell(self, told: Tell) -> None:
-        Console(stderr=True).print(told.message, style="dim", highlight=False, markup=False)
+from mtquant.config import load_config
+from mtquant.control.reach import reach
 
 
 def person() -> str:
@@ -49,24 +34,6 @@ def ask(
     answer = anyio.run(reach, folder, command, given)
     if answer is not None:
         return answer
-    return anyio.run(partial(_alone, config, command, given, live=live))
+    from mtquant.cli.alone import run_alone  # noqa: PLC0415 - heavy, and seldom needed
 
-
-async def _alone(
-    config: Config, command: str, arguments: Mapping[str, Any], *, live: bool
-) -> dict[str, Any]:
-    """Start an engine that pursues nothing, run the one command, and stop it."""
-    made = assemble(config, load_catalogue(), seeded(None), _Aloud(), live=live, passive=True)
-    answers: list[dict[str, Any] | MtquantError] = []
-
-    async def feed(engine: Engine) -> None:
-        try:
-            answers.append(await Commands(engine).run(command, arguments))
-        except MtquantError as error:
-            answers.append(error)
-
-    await made.engine.run(feed)
-    (answer,) = answers
-    if isinstance(answer, MtquantError):
-        raise answer
-    return answer
+    return run_alone(config, command, given, live=live)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from rich.console import Console
 from rich.table import Table
 
 from mtquant.book import AccountBook
+from mtquant.decide import AccountSeen
 from mtquant.engine import Engine
+from mtquant.errors import BrokerError
 from mtquant.link import Link
 from mtquant.model import plain
 
@@ -17,6 +21,8 @@ async def preflight(engine: Engine, console: Console) -> bool:
     An account whose books differ, that is real money without leave, or that isn't reached, takes
     no orders; the others do.
     """
+    for link in engine.wiring.links.values():
+        await _look(engine, link)
     if engine.recovered.entries:
         console.print(f"recovered from {engine.recovered.entries:,} journal entries")
     table = Table(title="Preflight", title_justify="left")
@@ -36,6 +42,13 @@ async def preflight(engine: Engine, console: Console) -> bool:
     remedy = "nothing can be traded: mtquant doctor tells what is wrong with each account"
     console.print(remedy, style="bold red")
     return False
+
+
+async def _look(engine: Engine, link: Link) -> None:
+    """Take in what the broker says of the account now."""
+    with suppress(BrokerError):
+        account, now = await link.account(), engine.wiring.clock.now()
+        engine.emit(AccountSeen(time=now, name=link.name, account=account))
 
 
 def _row(link: Link, book: AccountBook) -> tuple[str, ...]:

@@ -21,8 +21,9 @@ from mtquant.cli.summary import accounts, currency
 from mtquant.clock import format_time, seeded
 from mtquant.config import Config, load_config
 from mtquant.contract import Level
-from mtquant.control import Commands, serve_channel
 from mtquant.control.arguments import CloseArguments, StopArguments
+from mtquant.control.channel import serve_channel
+from mtquant.control.commands import Commands
 from mtquant.control.trading import Trading
 from mtquant.decide import Event, OrderMoved, Tell
 from mtquant.engine import Engine
@@ -46,7 +47,13 @@ class Talking(Recorder):
 
     def on_tell(self, told: Tell) -> None:
         """Print what people are told."""
-        self._console.print(told.message, style=_STYLES[told.level], highlight=False, markup=False)
+        self._console.print(
+            told.message,
+            style=_STYLES[told.level],
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
     def on_event(self, event: Event) -> None:
         """Print each order's end, and keep its executions."""

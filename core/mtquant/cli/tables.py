@@ -94,7 +94,10 @@ def show_canceled(answer: dict[str, Any]) -> int:
         text = row.get("status") or f"not cancelled: {row['problem']}"
         _say(f"order {row['order_id']} at {row['account']}: {text}", "red" * ("problem" in row))
     if not answer["canceled"]:
-        _say("no working order")
+        _say("no working order to cancel")
+    if answer["protections_kept"]:
+        kept = answer["protections_kept"]
+        _say(f"{kept} kept that protect positions; --protections cancels them too")
     return 1 if any("problem" in row for row in answer["canceled"]) else 0
 
 
@@ -152,7 +155,8 @@ def show_accounts(answer: dict[str, Any]) -> int:
     rows = [
         (
             each["account"],
-            f"{each['environment']} {each['account_id']}",
+            each["account_id"],
+            each["environment"],
             number(each["balance"], 2),
             number(each["equity"], 2),
             number(each["margin_available"], 2),
@@ -161,7 +165,7 @@ def show_accounts(answer: dict[str, Any]) -> int:
         )
         for each in answer["accounts"]
     ]
-    heads = ("Account", "At the broker", "Balance", "Equity", "Margin free", "", "Breaker")
+    heads = ("Account", "Number", "Kind", "Balance", "Equity", "Margin free", "Money", "Breaker")
     _table(heads, rows, "no account")
     for each in answer["accounts"]:
         if not each["tradable"]:

@@ -117,7 +117,10 @@ def close(  # noqa: PLR0913, PLR0917 - the options of a command
 def cancel(  # noqa: PLR0913, PLR0917 - the options of a command
     order_id: Annotated[str | None, typer.Argument(help="The order's id.")] = None,
     everything: Annotated[  # noqa: FBT002 - a command line flag
-        bool, typer.Option("--all", help="Every working order.")
+        bool, typer.Option("--all", help="Every working order but those that protect positions.")
+    ] = False,
+    protections: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--protections", help="With --all: those too.")
     ] = False,
     broker: Broker = None,
     by: By = None,
@@ -128,7 +131,13 @@ def cancel(  # noqa: PLR0913, PLR0917 - the options of a command
     """Cancel a working order, or all; exit code 1 where one can't be cancelled."""
     from mtquant.cli.tables import show_canceled  # noqa: PLC0415 - --help stays quick
 
-    arguments = {"order": order_id, "everything": everything, "broker": broker, "by": _by(by)}
+    arguments = {
+        "order": order_id,
+        "everything": everything,
+        "protections": protections,
+        "broker": broker,
+        "by": _by(by),
+    }
     _answer(config, "cancel", arguments, show_canceled, as_json=as_json, live=live)
 
 

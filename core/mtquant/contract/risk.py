@@ -60,7 +60,10 @@ class RiskState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """An order that asks the gate for leave; ``reference_price`` is where it would fill."""
+    """An order that asks the gate for leave; ``reference_price`` is where it would fill.
+
+    ``rests``: not now, but when the market has come to that price.
+    """
 
     signal: Signal
     account: str
@@ -69,6 +72,7 @@ class Proposal:
     reference_price: Decimal
     stop_loss: Decimal | None
     take_profit: Decimal | None
+    rests: bool = False
 
 
 class Verdict(StrEnum):

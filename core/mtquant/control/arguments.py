@@ -56,10 +56,14 @@ class CloseArguments(Settings):
 
 
 class CancelArguments(Settings):
-    """An order to cancel by its id or client order id, or ``everything`` that is working."""
+    """An order to cancel by its id or client order id, or ``everything`` that is working.
+
+    What protects positions is cancelled with everything only where ``protections`` says so.
+    """
 
     order: str | None = None
     everything: bool = False
+    protections: bool = False
     broker: str | None = None
     by: str
 

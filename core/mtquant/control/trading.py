@@ -175,8 +175,10 @@ class Trading:
         wanted = [
             (link, each)
             for link, each in working
-            if asked.everything or asked.order in {each.order_id, each.client_order_id}
+            if (asked.order and asked.order in {each.order_id, each.client_order_id})
+            or (asked.everything and (asked.protections or each.position_id is None))
         ]
+        kept = sum(each.position_id is not None for _, each in working) if asked.everything else 0
         if asked.order and not wanted:
             listed = ", ".join(each.order_id for _, each in working) or "none"
             raise ConfigError(
@@ -195,7 +197,7 @@ class Trading:
                 rows.append(
                     {"account": link.name, "order_id": each.order_id, "problem": str(error)}
                 )
-        return {"canceled": rows}
+        return {"canceled": rows, "protections_kept": 0 if asked.protections else kept}
 
     async def modify(self, asked: ModifyArguments) -> dict[str, Any]:
         """Change a working order, or what protects a position."""
@@ -336,15 +338,14 @@ class Trading:
     async def refresh(self, account: str, symbol: str) -> None:
         """Take in the account's money, and the prices that an order in ``symbol`` is judged by."""
         engine, link = self._engine, self._engine.wiring.links[account]
-        instrument = link.symbols.instrument(symbol)
+        listed = link.symbols.instruments
+        link.symbols.instrument(symbol)
         money = await link.account()
-        pair = {instrument.quote, money.currency}
-        rates = [
-            name
-            for name, each in link.symbols.instruments.items()
-            if {each.base, each.quote} == pair and name != symbol
-        ]
-        quotes = await link.quotes((symbol, *rates))
+        book = engine.book.account(account)
+        valued = {symbol, *book.holdings, *(each.instrument for each in book.working.values())}
+        pairs = [{listed[name].quote, money.currency} for name in valued if name in listed]
+        rates = {name for name, each in listed.items() if {each.base, each.quote} in pairs}
+        quotes = await link.quotes(tuple(sorted((valued & listed.keys()) | rates)))
         now = engine.wiring.clock.now()
         engine.emit(AccountSeen(time=now, name=account, account=money, quotes=quotes))
 

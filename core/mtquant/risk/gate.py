@@ -191,9 +191,11 @@ class _Review:
         order, instrument = self.order, self.state.instrument
         if order is None:
             raise Vetoed("invalid_order", "there is no order")
-        entry = order.limit_price or order.stop_price
-        price = entry or _reference(order.side, quote)
-        _require_named(order, price, quote if entry is None else None, instrument)
+        market = _reference(order.side, quote)
+        price = order.limit_price or order.stop_price or market
+        better = (market - price) * order.side.sign > 0
+        rests = order.stop_price is not None or (order.limit_price is not None and better)
+        _require_named(order, price, None if rests else quote, instrument)
         self._note(Verdict.APPROVED, order.quantity, message="the quantity was named")
         return Proposal(
             signal=self.signal,
@@ -203,6 +205,7 @@ class _Review:
             reference_price=price,
             stop_loss=order.stop_loss,
             take_profit=order.take_profit,
+            rests=rests,
         )
 
     def _size(self, gate: Gate, price: Decimal, stop_loss: Decimal | None) -> Decimal:

@@ -59,7 +59,10 @@ class PriceCollarSettings(Settings):
 
 
 class PriceCollar(Check[PriceCollarSettings]):
-    """Vetoes on a price too far from the market, and on a protective price it is already past."""
+    """Vetoes on a price too far from the market, and on a protective price it is already past.
+
+    An order that waits for the market to come to its price is as far from it as it likes.
+    """
 
     name = "price_collar"
 
@@ -70,7 +73,7 @@ class PriceCollar(Check[PriceCollarSettings]):
             return self.veto("no_price", f"{proposal.signal.instrument} has no price")
         limit = max(self.settings.fraction * quote.mid, self.settings.spreads * quote.spread)
         distance = abs(proposal.reference_price - quote.mid)
-        if distance > limit:
+        if distance > limit and not proposal.rests:
             return self.veto(
                 "price_collar",
                 f"a fill at {plain(proposal.reference_price)} would be {figure(distance)} from "
@@ -81,9 +84,14 @@ class PriceCollar(Check[PriceCollarSettings]):
         return self._protection(proposal, quote)
 
     def _protection(self, proposal: Proposal, quote: Quote) -> Finding:
-        """A position is closed at the other side of the quote, so that is what triggers both."""
+        """A position is closed at the other side of the quote, so that is what triggers both.
+
+        For an order that rests that is at its own price, when the market is there.
+        """
         sign = proposal.side.sign
         closing = quote.bid if proposal.side is Side.BUY else quote.ask
+        if proposal.rests:
+            closing = proposal.reference_price
         for title, price, direction in (
             ("stop loss", proposal.stop_loss, -sign),
             ("take profit", proposal.take_profit, sign),

@@ -1,0 +1,114 @@
+"""The commands that look at the installation, the configuration and the brokers' symbols."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+_HERE = Path("mtquant.toml")
+
+symbols = typer.Typer(help="The brokers' symbols, and ours.", no_args_is_help=True)
+settings = typer.Typer(help="The configuration.", no_args_is_help=True)
+
+
+def doctor(
+    config: ConfigPath = _HERE,
+    limit_s: Annotated[
+        float, typer.Option("--limit", help="Seconds that a broker's server may take.")
+    ] = 20.0,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Look for what is wrong: Python, plugins, brokers, clocks, disk, permissions.
+
+    Exit codes: 0 nothing is; 1 something is. No order is ever sent.
+    """
+    from mtquant.cli.looks import show_doctor  # noqa: PLC0415 - --help stays quick
+
+    raise typer.Exit(show_doctor(config, limit_s, as_json=as_json))
+
+
+@symbols.command("list", epilog="Example: mtquant symbols list --search EUR")
+def symbols_list(
+    config: ConfigPath = _HERE,
+    search: Annotated[str, typer.Option(help="Only symbols that contain this.")] = "",
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """List every symbol, and how each broker spells it."""
+    from mtquant.cli.symbols import list_symbols  # noqa: PLC0415 - --help stays quick
+
+    list_symbols(config, search, as_json=as_json)
+
+
+@symbols.command("map", epilog="Example: mtquant symbols map EUR/USD")
+def symbols_map(
+    symbol: Annotated[str, typer.Argument(help="Such as EUR/USD.")],
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Show one symbol at each broker: its spelling, steps, size, margin and hours."""
+    from mtquant.cli.symbols import map_symbol  # noqa: PLC0415 - --help stays quick
+
+    map_symbol(config, symbol, as_json=as_json)
+
+
+@symbols.command("check", epilog="Example: mtquant symbols check")
+def symbols_check(
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Compare what the brokers say of the symbols that strategies trade.
+
+    Exit codes: 0 nothing that matters differs; 1 something does, or a symbol isn't listed.
+    """
+    from mtquant.cli.symbols import check_symbols  # noqa: PLC0415 - --help stays quick
+
+    raise typer.Exit(check_symbols(config, as_json=as_json))
+
+
+@settings.command("check", epilog="Example: mtquant config check -c mtquant.toml")
+def config_check(
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Validate everything that can be without a connection; exit code 2 where it is wrong."""
+    from mtquant.cli.settings import check_config  # noqa: PLC0415 - --help stays quick
+
+    check_config(config, as_json=as_json)
+
+
+@settings.command("show", epilog="Example: mtquant config show --json")
+def config_show(
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Print the whole configuration, with defaults filled in and secrets masked."""
+    from mtquant.cli.settings import show_config  # noqa: PLC0415 - --help stays quick
+
+    show_config(config, as_json=as_json)
+
+
+def watch(
+    config: ConfigPath = _HERE,
+    once: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--once", help="Print it once and leave.")
+    ] = False,
+) -> None:
+    """Show a running engine: quotes, positions, orders, risk and its log; Ctrl-C leaves."""
+    from mtquant.cli.watch import watch as show_watch  # noqa: PLC0415 - --help stays quick
+
+    try:
+        show_watch(config, once=once)
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.command(epilog="Example: mtquant doctor -c mtquant.toml")(doctor)
+    app.command(epilog="Example: mtquant watch")(watch)
+    app.add_typer(symbols, name="symbols")
+    app.add_typer(settings, name="config")

@@ -1,0 +1,73 @@
+"""The commands' end of the channel to a running engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from mtquant.errors import MtquantError
+
+FILE = "control.json"
+_ANSWER_LIMIT = 8 * 1024 * 1024
+_CONNECT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where an engine listens, and what it asks for; ``token`` never appears in text."""
+
+    port: int
+    token: str
+    process_id: int
+
+    def __repr__(self) -> str:
+        return f"Channel(port={self.port}, process_id={self.process_id})"
+
+
+class Reached(MtquantError):
+    """A running engine answered with an error; the message is its own."""
+
+
+def find(folder: Path) -> Channel | None:
+    """Return where the engine of ``folder`` says it listens, None where none does."""
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return Channel(int(found["port"]), str(found["token"]), int(found["process_id"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+async def reach(folder: Path, command: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a running engine's answer to ``command``; None where no engine runs there.
+
+    Raises Reached with the engine's own words where it refuses.
+    """
+    channel = find(folder)
+    if channel is None:
+        return None
+    try:
+        with anyio.fail_after(_CONNECT_S):
+            stream = await anyio.connect_tcp("127.0.0.1", channel.port)
+    except (OSError, TimeoutError):
+        return None  # the file of an engine that died
+    request = {"token": channel.token, "command": command, "arguments": dict(arguments)}
+    async with stream:
+        await stream.send(json.dumps(request).encode() + b"\n")
+        try:
+            line = await BufferedByteReceiveStream(stream).receive_until(b"\n", _ANSWER_LIMIT)
+        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+            raise Reached(
+                f"the engine (process {channel.process_id}) hung up before it answered; whether "
+                f"{command} was done is not known: look at `mtquant orders` and `positions`"
+            ) from None
+    answer = json.loads(line)
+    if "error" in answer:
+        raise Reached(str(answer["error"]))
+    result: dict[str, Any] = answer["result"]
+    return result
