@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from types import UnionType
 from typing import Any, ClassVar, Generic, Self, TypeVar, Union, get_args, get_origin
 
@@ -33,7 +34,9 @@ class Settings(BaseModel):
                 raise ConfigError(path, "no such setting", f"Known here: {known}.") from None
             if first["type"] == "missing":
                 raise ConfigError(path, "is missing", "Add it.") from None
-            problem = f"{first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+            value = first["input"]
+            shown = str(value) if isinstance(value, Decimal) else repr(value)
+            problem = f"{shown}: {first['msg'].removeprefix('Value error, ')}"
             raise ConfigError(path, problem, "Correct the value.") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,8 +20,8 @@ class Hearing:
     """Takes bars, quotes and executions to the strategies, and their wishes into the book.
 
     A strategy that raises is heard no more: its positions and their stops stay, and a person is
-    told. While history warms strategies up their wishes are dropped, and what they asked to be
-    kept before a restart is given back when that ends.
+    told. While history warms strategies up their wishes are dropped, and so is what they do to
+    their state.
     """
 
     def __init__(
@@ -33,7 +34,6 @@ class Hearing:
         self.failed: dict[str, str] = {}
         self._weights = weights
         self._rules = rules
-        self._first = {each.key: json.dumps(each.state) for each in self.strategies}
         self._restored: set[str] = set()
         self._kept: dict[str, str] = {}
         self._larger: dict[str, list[Resampler]] = {}
@@ -110,10 +110,13 @@ class Hearing:
         *,
         trade: bool = True,
     ) -> None:
-        if trade and strategy.key not in self._restored:
+        if strategy.key not in self._restored:
             self._restore(flow, strategy)
+        before = None if trade else copy.deepcopy(strategy.state)
         try:
             signals = hear(heard)
+            if before is not None:
+                strategy.state = before
             if trade and (strategy.state or strategy.key in self._kept):
                 self._keep(flow, strategy)
         except Exception as error:  # noqa: BLE001 - a stranger's strategy may raise anything
@@ -124,16 +127,12 @@ class Hearing:
                 self._wish(flow, strategy, signal)
 
     def _restore(self, flow: Flow, strategy: Strategy[Any]) -> None:
-        """Give a strategy back what it kept before the restart, or began with.
-
-        History can't tell it that, so what it did to its state while warming up doesn't count.
-        """
+        """Give a strategy back what it kept before the restart: history can't tell it that."""
         self._restored.add(strategy.key)
         kept = flow.book.states.get(strategy.key)
-        text = self._first[strategy.key] if kept is None else json.dumps(kept, sort_keys=True)
-        strategy.state = json.loads(text)
         if kept is not None:
-            self._kept[strategy.key] = text
+            strategy.state = copy.deepcopy(kept)
+            self._kept[strategy.key] = json.dumps(kept, sort_keys=True)
 
     def _keep(self, flow: Flow, strategy: Strategy[Any]) -> None:
         """Journal a strategy's state where it has changed. Raises TypeError unless it is JSON."""
