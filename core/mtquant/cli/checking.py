@@ -91,6 +91,20 @@ def config_show(
     show_config(config, as_json=as_json)
 
 
+def log(
+    config: ConfigPath = _HERE,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only entries of this kind; repeatable.")
+    ] = None,
+    last: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 20,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Show the journal's last entries: orders, fills, and why the gate said yes or no."""
+    from mtquant.cli.log import show_log  # noqa: PLC0415 - --help stays quick
+
+    show_log(config, kind or (), last, as_json=as_json)
+
+
 def watch(
     config: ConfigPath = _HERE,
     once: Annotated[  # noqa: FBT002 - a command line flag
@@ -110,5 +124,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command(epilog="Example: mtquant doctor -c mtquant.toml")(doctor)
     app.command(epilog="Example: mtquant watch")(watch)
+    app.command(epilog="Example: mtquant log --kind verdict --last 5")(log)
     app.add_typer(symbols, name="symbols")
     app.add_typer(settings, name="config")

@@ -26,6 +26,7 @@ from mtquant.control.channel import serve_channel
 from mtquant.control.commands import Commands
 from mtquant.control.trading import Trading
 from mtquant.decide import Event, OrderMoved, Tell
+from mtquant.doctor import State, local
 from mtquant.engine import Engine
 from mtquant.errors import BrokerError, ConfigError, MtquantError
 from mtquant.orders import unsettled
@@ -99,8 +100,18 @@ def run(path: Path, *, live: bool, confirmed: Sequence[str], changes: Sequence[s
         highlight=False,
         soft_wrap=True,
     )
+    _look(config, path, console)
     started = anyio.run(_until_stopped, made, console, config, path)
     return _farewell(made.engine, talking) if started else 1
+
+
+def _look(config: Config, path: Path, console: Console) -> None:
+    """Say what the doctor finds wrong on this machine, before anything is opened."""
+    for look in local(config, path, load_catalogue()):
+        if look.state is not State.OK:
+            style = "bold red" if look.state is State.PROBLEM else "yellow"
+            text = f"{look.what}: {look.seen}. {look.remedy}"
+            console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _confirm(config: Config, console: Console, confirmed: Sequence[str]) -> None:

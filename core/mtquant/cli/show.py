@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from rich.table import Table
 from mtquant.book import Book
 from mtquant.clock import SystemClock
 from mtquant.config import load_config
+from mtquant.contract import parameters
 from mtquant.decide import Event
 from mtquant.errors import ConfigError, MtquantError
+from mtquant.hooks import KINDS
 from mtquant.journal import Journal
 from mtquant.orders import OrderDesk
 from mtquant.plugins import load_catalogue
@@ -24,9 +27,33 @@ from mtquant.recover import recover
 _TEXT = {"Endpoint", "State"}
 
 
-def show_plugins(*, as_json: bool) -> None:
-    """List every plugin."""
-    listings = load_catalogue().listings
+def show_plugin(kind: str, name: str, *, as_json: bool) -> None:
+    """Print what one plugin is, and what can be set of it."""
+    plugin = load_catalogue().get(kind, name)
+    found = parameters(plugin.Settings)
+    if as_json:
+        rows = [asdict(each) | {"default": _plain(each.default)} for each in found]
+        print(json.dumps({"kind": kind, "name": name, "parameters": rows}, default=str))  # noqa: T201 - for machines
+        return
+    out = Console()
+    out.print(f"{kind} {name}: {getdoc(plugin) or ''}", highlight=False, markup=False)
+    table = Table("Setting", "Type", "Default", "Bounds")
+    for each in found:
+        default = "required" if each.required else str(_plain(each.default))
+        table.add_row(each.name, each.kind, default, each.bounds)
+    out.print(table if found else "It has no settings.")
+    out.print(getdoc(plugin.Settings) or "", highlight=False, markup=False)
+
+
+def _plain(value: object) -> object:
+    return "none" if value is None else value if isinstance(value, int | float) else str(value)
+
+
+def show_plugins(kind: str | None = None, *, as_json: bool) -> None:
+    """List every plugin, or those of one kind."""
+    if kind is not None and kind not in KINDS:
+        raise ConfigError("kind", f"{kind!r} is none", f"Kinds: {', '.join(KINDS)}.")
+    listings = [each for each in load_catalogue().listings if kind in {None, each.kind}]
     out = Console()
     if as_json:
         print(json.dumps([asdict(each) | {"status": each.status} for each in listings]))  # noqa: T201 - for machines

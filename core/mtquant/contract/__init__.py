@@ -17,6 +17,7 @@ from mtquant.contract.broker import (
     tools_of,
 )
 from mtquant.contract.indicator import Indicator, Line
+from mtquant.contract.parameters import Parameter, parameters
 from mtquant.contract.plugin import Plugin, S, Settings
 from mtquant.contract.ports import BrokerPlugin, Endpoint, Level, Notifier, Source, Store
 from mtquant.contract.risk import (
@@ -47,6 +48,7 @@ __all__ = [
     "Limit",
     "Line",
     "Notifier",
+    "Parameter",
     "Plugin",
     "Proposal",
     "RiskState",
@@ -60,6 +62,7 @@ __all__ = [
     "Tool",
     "Verdict",
     "Wishes",
+    "parameters",
     "tool",
     "tools_of",
 ]

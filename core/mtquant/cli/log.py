@@ -1,0 +1,86 @@
+"""``mtquant log``: what the journal holds, in sentences; also while an engine runs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mtquant.clock import format_time
+from mtquant.config import load_config
+from mtquant.errors import ConfigError
+
+SAID = ("told", "verdict", "order", "fill", "suggestion_ended", "mode", "change_ended", "mismatch")
+"""The kinds that are shown unless others are asked for."""
+
+
+def show_log(path: Path, kinds: Sequence[str], last: int, *, as_json: bool) -> None:
+    """Print the last entries of the named kinds, oldest first.
+
+    Raises ConfigError where no engine has run here, or the journal has no such kind.
+    """
+    file = Path(load_config(path).engine.state_dir) / "journal.db"
+    if not file.exists():
+        raise ConfigError(str(file), "no engine has run here", f"mtquant run --config {path}")
+    with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True) as journal:
+        have = [kind for (kind,) in journal.execute("SELECT DISTINCT kind FROM entry ORDER BY 1")]
+        for kind in kinds:
+            if kind not in have:
+                raise ConfigError("--kind", f"no entry is {kind!r}", f"Kinds: {', '.join(have)}.")
+        wanted = kinds or SAID
+        marks = ",".join("?" * len(wanted))
+        query = (
+            f"SELECT time, kind, body FROM entry WHERE kind IN ({marks}) ORDER BY seq DESC LIMIT ?"  # noqa: S608 - placeholders only
+        )
+        rows = journal.execute(query, (*wanted, last)).fetchall()[::-1]
+    journal.close()
+    out = Console()
+    for time, kind, text in rows:
+        body = json.loads(text)
+        if as_json:
+            print(json.dumps({"time": format_time(time), "kind": kind} | body))  # noqa: T201 - for machines
+            continue
+        said = _SENTENCES.get(kind, _whole)(body)
+        line = f"{format_time(time)[:19].replace('T', ' ')}  {kind:10} {said}"
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not rows and not as_json:
+        out.print("nothing yet")
+
+
+def _whole(body: dict[str, Any]) -> str:
+    return json.dumps(body)
+
+
+def _verdict(body: dict[str, Any]) -> str:
+    answer = "approved" if body["approved"] else f"vetoed ({body['code']})"
+    wish = body["signal"]
+    why = f"{wish['strategy_id']}: {wish['reason']}"
+    return f"{answer} {wish['instrument']} at {body['account']}: {body.get('message', '')} [{why}]"
+
+
+def _order(body: dict[str, Any]) -> str:
+    filled = f", {body['filled']} at {body['average_price']}" if body.get("average_price") else ""
+    why = f": {body['why']}" if body["why"] else ""
+    return f"{body['client_order_id']} {body['stage']}, {body['status']}{filled}{why}"
+
+
+def _fill(body: dict[str, Any]) -> str:
+    fill = body["fill"]
+    what = f"{fill['side']} {fill['quantity']} {fill['instrument']} at {fill['price']}"
+    return f"{body['account']}: {what}"
+
+
+_SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "told": lambda body: str(body["message"]),
+    "verdict": _verdict,
+    "order": _order,
+    "fill": _fill,
+    "suggestion_ended": lambda body: f"suggestion {body['number']} {body['text']}",
+    "mode": lambda body: (
+        f"{body['strategy_id']} is {body['mode']} now, by {body['by']}: {body['why']}"
+    ),
+}

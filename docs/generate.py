@@ -1,0 +1,385 @@
+"""Write docs/reference from the code itself: no list in it is kept by hand.
+
+python docs/generate.py            writes the pages
+python docs/generate.py --check    says which pages differ, and exits 1 if any does
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from inspect import cleandoc, getdoc, signature
+from pathlib import Path
+from typing import Any
+
+import click
+import typer
+
+from mtquant import errors, model
+from mtquant.cli import app
+from mtquant.config import Config
+from mtquant.contract import Broker, Plugin, Settings, parameters, tools_of
+from mtquant.hooks import HOOKS, KINDS
+from mtquant.plugins import Catalogue, load_catalogue
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "reference"
+FIRST_PARTY = {"mtquant", "mtquant-paper-server"}
+NOTE = "<!-- Written by docs/generate.py; change the code, not this page. -->\n\n"
+
+
+def text(value: object) -> str:
+    """Return a docstring for Markdown: code in single backquotes, roles without their marks."""
+    found = re.sub(
+        r":(?:meth|attr|class|mod|func):`~?\.?([^`]+)`", r"``\1``", cleandoc(str(value or ""))
+    )
+    return found.replace("``", "`").replace("::\n", ":\n")
+
+
+def row(*cells: object) -> str:
+    return (
+        "| " + " | ".join(str(each).replace("|", "\\|").replace("\n", " ") for each in cells) + " |"
+    )
+
+
+def table(*heads: str) -> list[str]:
+    return [row(*heads), row(*("---" for _ in heads))]
+
+
+def settings_table(settings: type[Any]) -> list[str]:
+    found = parameters(settings)
+    if not found:
+        return ["It has no settings."]
+    lines = table("Setting", "Type", "Default", "Bounds")
+    for each in found:
+        default = "required" if each.required else shown(each.default)
+        lines.append(row(f"`{each.name}`", each.kind, default, each.bounds.replace("<", "&lt;")))
+    return lines
+
+
+def shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Enum):
+        return f"`{value.value}`"
+    if isinstance(value, Settings):
+        return "its own defaults"
+    return "empty" if value in ((), {}, "") else f"`{value}`"
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    root = typer.main.get_command(app)
+    lines = [
+        "# Commands\n",
+        "Exit codes, unless a command says otherwise: 0 done; 1 it ended, and something is not as "
+        "it should be (an order vetoed, the books differ); 2 a wrong setting or argument, a missing "
+        "plugin, or a journal that can't be used.\n",
+        "`mtquant --install-completion` installs completion for your shell. Colours are off where "
+        "the output is piped. `mtquant --profile NAME COMMAND` lays a profile of the configuration "
+        "over it.\n",
+    ]
+    for name, command in walk(root, "mtquant"):
+        lines += command_lines(name, command)
+    return "\n".join(lines)
+
+
+def walk(group: Any, path: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from walk(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def command_lines(name: str, command: Any) -> list[str]:
+    context = click.Context(command, info_name=name)
+    usage = " ".join(command.collect_usage_pieces(context))
+    lines = [f"## {name}\n", text(command.help), "", f"```text\n{name} {usage}\n```", ""]
+    options = [each for each in command.params if each.name != "help"]
+    if options:
+        lines += table("Argument or option", "Meaning", "Default")
+        for each in options:
+            names = ", ".join(f"`{part}`" for part in each.opts) if each.opts else each.name
+            if each.param_type_name == "argument":
+                names = f"`{each.name.upper()}`"
+            default = "required" if each.required else shown_default(each)
+            lines.append(row(names, getattr(each, "help", "") or "", default))
+        lines.append("")
+    if command.epilog:
+        lines += [f"Example: `{command.epilog.removeprefix('Example: ')}`\n"]
+    return lines
+
+
+def shown_default(parameter: Any) -> str:
+    default = parameter.default
+    return "" if default in (None, "", False, ()) or callable(default) else f"`{default}`"
+
+
+# --- settings ------------------------------------------------------------------------------------
+
+
+def settings(catalogue: Catalogue) -> str:
+    lines = [
+        "# Settings\n",
+        "One TOML file, `mtquant.toml` unless told otherwise. `mtquant config check` validates it, "
+        "`mtquant config show` prints it with its defaults. `mtquant plugins KIND NAME` prints what "
+        "follows for one plugin on your machine.\n",
+        "A secret is never written into it: `env:NAME`, `file:PATH` (readable by its owner alone) "
+        "or `keyring:SERVICE/NAME` says where it is.\n",
+        "`[profile.NAME]` holds tables that are laid over the others with `mtquant --profile NAME`, "
+        "or the environment variable `MTQUANT_PROFILE`; `mtquant run --set KEY=VALUE` changes one "
+        "key for one run.\n",
+    ]
+    for key, field in Config.model_fields.items():
+        lines += config_table(key, field.annotation)
+    for kind in KINDS:
+        lines.append(f"## Settings of {kind} plugins\n")
+        for name, plugin in mine(catalogue, kind):
+            lines += [f"### {kind} `{name}`\n", text(getdoc(plugin)), ""]
+            lines += [*settings_table(plugin.Settings), "", text(getdoc(plugin.Settings)), ""]
+    return "\n".join(lines)
+
+
+def mine(catalogue: Catalogue, kind: str) -> Iterator[tuple[str, type[Plugin[Any]]]]:
+    for each in catalogue.listings:
+        if each.kind == kind and not each.problem and each.distribution in FIRST_PARTY:
+            yield each.name, catalogue.get(kind, each.name)
+
+
+def config_table(key: str, annotation: Any) -> list[str]:
+    kind = next(tables_in(annotation), None)
+    if kind is None:
+        return [f"## `[{key}.NAME]`\n", f"The {key[:-1]} plugin NAME, with its settings.\n"]
+    many = annotation is not kind
+    title = f"[{key}.NAME]" if many else f"[{key}]"
+    return [f"## `{title}`\n", text(getdoc(kind)), "", *settings_table(kind), ""]
+
+
+def tables_in(annotation: Any) -> Iterator[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from tables_in(inner)
+
+
+# --- hooks, contract, errors ---------------------------------------------------------------------
+
+
+def hooks() -> str:
+    lines = [
+        "# Hooks\n",
+        "A package names a module under the entry point group `mtquant`; the module implements any "
+        "of these hooks, each returning the plugin classes it brings. Import inside the hook: "
+        "listing plugins then costs nothing. `mtquant new KIND NAME` writes such a package.\n",
+    ]
+    for kind, hook in HOOKS.items():
+        base = KINDS[kind]
+        lines += [f"## `{hook}`\n", f"Returns classes derived from `{base.__name__}`.\n"]
+        lines += [text(getdoc(base)), ""]
+        for name in members(base):
+            member = getattr(base, name)
+            must = " (must)" if name in getattr(base, "__abstractmethods__", ()) else ""
+            called = "" if isinstance(member, property) else str(signature(member))
+            lines += [f"- `{name}{called}`{must}: {text(getdoc(member)).splitlines()[0]}"]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def members(base: type[Any]) -> list[str]:
+    return [
+        name
+        for name, value in vars(base).items()
+        if not name.startswith("_") and (callable(value) or isinstance(value, property))
+    ]
+
+
+def contract() -> str:
+    lines = [
+        "# The broker contract\n",
+        "What an MCP server of a broker offers. Scopes: `read`, `reduce` (cancel, close, protect) "
+        "and `trade`. Quantities are in base units, prices in the quote currency, both decimal "
+        "strings; times are RFC 3339.\n",
+        "## Tools\n",
+    ]
+    for name, each in tools_of(Broker).items():
+        method = getattr(Broker, name)
+        called = str(signature(method)).replace("self, ", "").replace("(self)", "()")
+        lines += [f"### `{name}`\n", f"Scope `{each.scope.value}`. {text(getdoc(method))}", ""]
+        lines += [f"```text\n{called}\n```", ""]
+    lines.append("## Types\n")
+    for name in sorted(model.__all__):
+        kind = getattr(model, name)
+        if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
+            lines += [f"### {name}\n", text(getdoc(kind)), ""]
+            lines += table("Field", "Type")
+            lines += [
+                row(f"`{field.name}`", f"`{field.type}`")
+                for field in kind.__dataclass_fields__.values()
+            ]
+            lines.append("")
+        elif isinstance(kind, type) and issubclass(kind, Enum):
+            values = ", ".join(f"`{each.value}`" for each in kind)
+            lines += [f"### {name}\n", text(getdoc(kind)), "", f"One of {values}.\n"]
+    return "\n".join(lines)
+
+
+CODES = {
+    "invalid_argument": "an argument is wrong; `field` names it",
+    "unknown_instrument": "the broker has no such instrument; the message names the nearest",
+    "ambiguous_instrument": "several instruments are meant",
+    "invalid_quantity": "off the step, below the minimum or above the maximum",
+    "invalid_price": "off the price step, or too near to the market",
+    "unsupported": "the server doesn't offer this tool, order type or field",
+    "market_closed": "the instrument's session is closed",
+    "no_price": "there is no price to trade at",
+    "insufficient_margin": "the account can't carry the order",
+    "risk_denied": "a last-line limit of the server refused it",
+    "approval_required": "a person has to approve it first",
+    "approval_expired": "the approval came too late",
+    "trading_halted": "trading is off at the server",
+    "read_only": "the server doesn't trade: it wasn't switched on, or for another account",
+    "rate_limited": "too many calls; `retry_after_s` says when to come again",
+    "not_connected": "the venue can't be reached; nothing was sent",
+    "auth_failed": "the venue doesn't accept the credentials",
+    "broker_rejected": "the venue refused; its own words are in `broker`",
+    "outcome_unknown": "it may or may not have happened: look it up, never send it again",
+    "duplicate_mismatch": "the client order id was used for another order",
+    "not_found": "there is no such order or position",
+    "conflict": "it can't be done in the present state",
+    "internal": "a fault of the server",
+}
+
+
+def error_codes() -> str:
+    lines = [
+        "# Errors\n",
+        "## Classes\n",
+        f"```text\n{cleandoc(errors.__doc__ or '').split('.', 1)[1].strip()}\n```",
+        "",
+    ]
+    lines += ["## Codes of a broker's server\n", *table("Code", "Meaning")]
+    lines += [row(f"`{each.value}`", CODES[each.value]) for each in errors.ErrorCode]
+    for kind in (errors.Outcome, errors.Retry):
+        values = ", ".join(f"`{each.value}`" for each in kind)
+        lines += ["", f"## {kind.__name__}\n", f"{text(getdoc(kind))} One of {values}.\n"]
+    lines += [
+        "",
+        "## Codes of the risk gate\n",
+        "Every veto has one, in the journal and in what is told.\n",
+    ]
+    lines += table("Code", "The message")
+    lines += [row(f"`{code}`", message) for code, message in sorted(vetoes().items())]
+    return "\n".join(lines) + "\n"
+
+
+def vetoes() -> dict[str, str]:
+    """Return each code that the gate or a first-party check gives, with its message's pattern."""
+    found: dict[str, str] = {}
+    folders = [ROOT / "core" / "mtquant" / "risk", ROOT / "plugins" / "risk" / "mtquant_risk"]
+    for path in sorted(file for folder in folders for file in folder.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {
+            target.id: node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            called = getattr(node, "func", None)
+            name = getattr(called, "id", getattr(called, "attr", ""))
+            if not isinstance(node, ast.Call) or name not in {"Vetoed", "veto", "reduce"}:
+                continue
+            first, *others = node.args or [ast.Constant(None)]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                message = others[1] if name == "reduce" else others[0]
+                if isinstance(message, ast.Name):
+                    message = names.get(message.id, message)
+                found.setdefault(first.value, pattern(message))
+    found["check_failed"] = "a check raised, or answered nonsense: that is a veto"
+    found["external_position"] = "the account holds what isn't the strategies'"
+    found["manual_mode"] = "the strategy's mode is manual: its signals are told only"
+    found["reducing"] = "(an approval) a reducing order is not asked about new exposure"
+    found["warned"] = "(a reduction) the loss breaker warns: a part of the usual size"
+    return found
+
+
+def pattern(node: ast.expr) -> str:
+    if isinstance(node, ast.JoinedStr):
+        parts = (str(each.value) if isinstance(each, ast.Constant) else "…" for each in node.values)
+        return "".join(parts)
+    return str(node.value) if isinstance(node, ast.Constant) else "as its check says"
+
+
+# --- plugins -------------------------------------------------------------------------------------
+
+
+def indicators(catalogue: Catalogue) -> str:
+    lines = [
+        "# Indicators\n",
+        "Stepped bar by bar and run over arrays they give the same bits. `[0]` is the value at the "
+        "newest bar, `[1]` the one before; a line is an attribute, such as `bands.upper[0]`.\n",
+    ]
+    for name, plugin in mine(catalogue, "indicator"):
+        made: Any = plugin(plugin.Settings())
+        main = made.main or made.lines[0]
+        named = ", ".join(f"**`{each}`**" if each == main else f"`{each}`" for each in made.lines)
+        lines += [f"## `{name}`\n", text(getdoc(plugin)), ""]
+        if len(made.lines) > 1:
+            lines += [f"Lines: {named}; the bold one is what `[0]` is of.\n"]
+        lines += [f"First value, by default, at bar {made.warmup}.\n"]
+        lines += [*settings_table(plugin.Settings), "", text(getdoc(plugin.Settings)), ""]
+    return "\n".join(lines)
+
+
+def strategies(catalogue: Catalogue) -> str:
+    lines = ["# Strategies\n", "Set them under `[strategies.NAME]`, with `plugin` and `symbols`.\n"]
+    for name, plugin in mine(catalogue, "strategy"):
+        module = sys.modules[plugin.__module__].__doc__
+        lines += [f"## `{name}`\n", text(getdoc(plugin)), "", text(module), ""]
+        lines += [*settings_table(plugin.Settings), "", text(getdoc(plugin.Settings)), ""]
+    return "\n".join(lines)
+
+
+def pages() -> dict[str, str]:
+    catalogue = load_catalogue()
+    made = {
+        "commands.md": commands(),
+        "settings.md": settings(catalogue),
+        "hooks.md": hooks(),
+        "contract.md": contract(),
+        "errors.md": error_codes(),
+        "indicators.md": indicators(catalogue),
+        "strategies.md": strategies(catalogue),
+    }
+    return {name: NOTE + page.rstrip() + "\n" for name, page in made.items()}
+
+
+def main() -> int:
+    check = "--check" in sys.argv[1:]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    differ = 0
+    for name, page in pages().items():
+        path = FOLDER / name
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        if before == page:
+            continue
+        if not check:
+            path.write_text(page, encoding="utf-8")
+            continue
+        differ = 1
+        print(f"{path.relative_to(ROOT)} is not what the code says; run python docs/generate.py")
+        lines = difflib.unified_diff(before.splitlines(), page.splitlines(), lineterm="", n=0)
+        print("\n".join(list(lines)[:20]))
+    return differ
+
+
+if __name__ == "__main__":
+    sys.exit(main())
