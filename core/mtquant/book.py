@@ -257,7 +257,8 @@ class Book:
     ``wishes`` are each symbol's newest signals by strategy, and ``targets`` what they come to;
     ``states`` is what strategies asked to be kept, by their key; ``modes`` are changes of a
     strategy's mode, with the mode that was configured then; ``outcomes`` is what became of
-    suggestions, by number; ``paused`` says why a symbol takes no new exposure.
+    suggestions, by number; ``answered`` is, by symbol, which direction a person didn't want, and
+    until when he isn't asked again; ``paused`` says why a symbol takes no new exposure.
     """
 
     accounts: dict[str, AccountBook] = field(default_factory=dict)
@@ -268,6 +269,7 @@ class Book:
     modes: dict[str, tuple[Mode, Mode]] = field(default_factory=dict)
     suggestions: dict[int, Suggestion] = field(default_factory=dict)
     outcomes: dict[int, str] = field(default_factory=dict)
+    answered: dict[str, tuple[int, int]] = field(default_factory=dict)
     paused: dict[str, str] = field(default_factory=dict)
     time: int = 0
 

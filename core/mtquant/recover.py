@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from mtquant.book import Book, Working
 from mtquant.decide import read_signal, read_suggestion, take_target
+from mtquant.decide.persons import DECLINED
 from mtquant.journal import Entry, Journal
 from mtquant.model import Mode, OrderStatus, Side
 from mtquant.orders import FILL, POSITIONS, OrderDesk, Stage, Ticket
@@ -93,8 +94,12 @@ def _suggestion(entry: Entry, book: Book, _: OrderDesk) -> None:
 
 
 def _suggestion_ended(entry: Entry, book: Book, _: OrderDesk) -> None:
-    book.suggestions.pop(entry.body["number"], None)
+    ended = book.suggestions.pop(entry.body["number"], None)
     book.outcomes[entry.body["number"]] = entry.body["text"]
+    if ended is not None and entry.body["outcome"] in DECLINED:
+        # As long as it had been good for: what was configured then.
+        until = entry.time + ended.expires - ended.created
+        book.answered[ended.order.instrument] = (ended.order.side.sign, until)
 
 
 def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:

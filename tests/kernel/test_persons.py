@@ -285,10 +285,30 @@ def test_a_rejected_suggestion_is_not_made_again_until_the_strategy_says_so_agai
     assert orders(scene.answer(approved=False)) == []
     assert scene.book.outcomes[1] == "rejected by ann: no"
 
-    scene.bar(0.0)
-    assert not scene.book.suggestions
+    scene.bar(LONG)
+    assert not scene.book.suggestions, "he has just said no to it"
+    scene.time += 300 * SECOND
     scene.bar(LONG)
     assert list(scene.book.suggestions) == [2]
+
+
+def test_a_strategy_that_says_so_at_every_bar_asks_once() -> None:
+    scene = Scene(**SEMI)
+    for _ in range(3):
+        scene.bar(LONG)
+
+    assert list(scene.book.suggestions) == [1]
+
+
+def test_after_a_no_the_other_direction_may_be_asked_for_at_once() -> None:
+    scene = Scene(**SEMI)
+    scene.bar(LONG)
+    scene.answer(approved=False)
+    scene.bar(SHORT)
+    scene.answer(2, approved=False)
+    scene.bar(LONG)
+
+    assert list(scene.book.suggestions) == [3]
 
 
 def test_what_nobody_answers_expires_and_a_late_approval_is_told_so() -> None:
@@ -300,7 +320,7 @@ def test_what_nobody_answers_expires_and_a_late_approval_is_told_so() -> None:
 
     assert orders(late) == []
     assert "expired at" in scene.book.outcomes[1]
-    scene.bar(LONG)
+    scene.bar(SHORT)
     scene.time += 31 * SECOND
     assert "nobody answered" in told(scene.send(Ticked(time=scene.time)))
 
@@ -351,6 +371,7 @@ def test_an_approval_of_something_else_than_was_shown_is_refused() -> None:
 
     assert orders(scene.answer(digest="0" * 16)) == []
     assert "not what is suggested" in scene.book.outcomes[1]
+    scene.time += 300 * SECOND
     scene.bar(LONG)
     assert scene.book.suggestions[2].digest == digest, "the same order has the same digest"
     assert len(orders(scene.answer(2, digest=digest))) == 1

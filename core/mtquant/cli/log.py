@@ -14,7 +14,7 @@ from mtquant.clock import format_time
 from mtquant.config import load_config
 from mtquant.errors import ConfigError
 
-SAID = ("told", "verdict", "order", "fill", "suggestion_ended", "mode", "change_ended", "mismatch")
+SAID = ("told", "verdict", "order", "fill")
 """The kinds that are shown unless others are asked for."""
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from pydantic import Field, TypeAdapter
 
-from mtquant.book import AccountBook, Suggestion
+from mtquant.book import AccountBook, Book, Suggestion
 from mtquant.clock import SECOND, format_time
 from mtquant.contract import Level, Settings
 from mtquant.decide.entries import signal_body, suggestion_body
@@ -25,10 +25,15 @@ from mtquant.risk import Decision
 _ORDER = TypeAdapter(OrderRequest)
 
 
+DECLINED = {"rejected", "expired", "not sent"}
+"""Outcomes after which the same isn't suggested again at once."""
+
+
 class ApprovalRules(Settings):
     """How long a suggestion waits, and how far the price may move until it is approved.
 
-    ``expires_s`` in seconds; ``max_drift`` as a part of the price (0.001 is 0.1 %).
+    ``expires_s`` in seconds; for as long again the same isn't suggested after a no. ``max_drift``
+    as a part of the price (0.001 is 0.1 %).
     """
 
     expires_s: float = Field(300.0, gt=0, le=86_400)
@@ -101,6 +106,16 @@ class Persons:
             f"mtquant approve {number}, or reject; until {format_time(suggestion.expires)}",
         )
 
+    def asked(self, book: Book, wish: Signal) -> bool:
+        """Tell whether a person is being asked for this already, or just said no to it."""
+        symbol, side = wish.instrument, wish.direction
+        waits = any(
+            each.order.instrument == symbol and each.order.side.sign == side
+            for each in book.suggestions.values()
+        )
+        direction, until = book.answered.get(symbol, (0, 0))
+        return waits or (direction == side and book.time < until)
+
     def answer(self, flow: Flow, event: Answered) -> None:
         """Take a person's answer; an approval is good once, for what was shown, while it holds."""
         suggestion = flow.book.suggestions.get(event.number)
@@ -159,6 +174,8 @@ class Persons:
 
     def supersede(self, flow: Flow, wish: Signal) -> None:
         """Withdraw a suggestion that is no longer what its strategies want."""
+        if flow.book.answered.get(wish.instrument, (wish.direction, 0))[0] != wish.direction:
+            del flow.book.answered[wish.instrument]
         for each in list(flow.book.suggestions.values()):
             same = each.order.side.sign == wish.direction
             if each.order.instrument == wish.instrument and not same:
@@ -176,6 +193,9 @@ class Persons:
         del flow.book.suggestions[each.number]
         text = f"{outcome}{f' by {by}' if by else ''}{f': {why}' if why else ''}"
         flow.book.outcomes[each.number] = text
+        if outcome in DECLINED:
+            until = flow.book.time + int(self.rules.expires_s * SECOND)
+            flow.book.answered[each.order.instrument] = (each.order.side.sign, until)
         body = {"number": each.number, "outcome": outcome, "by": by, "why": why, "text": text}
         flow.record("suggestion_ended", body, durable=True)
         flow.tell(Level.INFO, f"suggestion {each.number} ({each.order.instrument}) {text}")

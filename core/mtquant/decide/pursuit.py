@@ -31,6 +31,7 @@ class Pursuit:
         self.modes = modes
         self._persons = persons
         self._passive = passive
+        self._vetoed: dict[str, str] = {}
 
     def stop(self) -> None:
         """Pursue nothing any more: the positions that are left are a person's."""
@@ -62,6 +63,8 @@ class Pursuit:
             self._close(flow, book, symbol, quantity, target)
         self._persons.supersede(flow, target.signal)
         if wrong or held or target.signal.direction == 0 or target.spent:
+            return
+        if mode is Mode.SEMI and self._persons.asked(flow.book, target.signal):
             return
         self._open(flow, symbol, target, mode)
 
@@ -113,8 +116,9 @@ class Pursuit:
         flow.record("verdict", decision.payload())
         proposal = decision.proposal
         if not decision.approved or proposal is None:
-            flow.tell(Level.WARNING, f"vetoed {symbol}: {decision.message}")
+            self._tell_veto(flow, symbol, decision)
             return
+        self._vetoed.pop(symbol, None)
         order = OrderRequest(
             client_order_id=flow.ids.new(),
             instrument=symbol,
@@ -149,6 +153,12 @@ class Pursuit:
             )
             return None
         return flow.gate.review(signal, book.name, state)
+
+    def _tell_veto(self, flow: Flow, symbol: str, decision: Decision) -> None:
+        """Tell of a veto once; a strategy that asks at every bar is told no at every bar."""
+        if self._vetoed.get(symbol) != decision.code:
+            self._vetoed[symbol] = decision.code
+            flow.tell(Level.WARNING, f"vetoed {symbol} ({decision.code}): {decision.message}")
 
     def _wait(self, flow: Flow, target: Target, why: str) -> None:
         if target.waiting != why:
