@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -301,3 +302,57 @@ def test_an_engine_that_is_killed_is_told_of_by_its_watcher(tmp_path: Path) -> N
     assert "died without stopping" in said
     assert "died without stopping" in file.read_text()
     desk.engine.communicate(timeout=30)
+
+
+@pytest.mark.slow
+def test_ctrl_c_asks_and_closes_what_the_strategies_hold(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    text = CONFIG.replace('on_stop = "keep"', 'on_stop = "ask"').replace('mode = "semi"', "")
+    (tmp_path / "mtquant.toml").write_text(text)
+    keyboard, terminal = pty.openpty()
+    engine = subprocess.Popen(
+        [*MTQUANT, "run"],
+        cwd=tmp_path,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert engine.stderr is not None
+        for line in engine.stderr:
+            if "filled" in line:
+                break
+        assert len(desk.json("positions")["positions"]) == 1
+        engine.send_signal(signal.SIGINT)
+        os.write(keyboard, b"c\n")
+        out, told = engine.communicate(timeout=30)
+    finally:
+        engine.kill()
+        os.close(keyboard)
+        os.close(terminal)
+
+    assert "[c]lose what the strategies hold" in out
+    assert "closing USD/JPY: filled" in told
+    assert "a: balance" in out
+    assert "flat" in out
+
+
+@pytest.mark.slow
+def test_bars_are_built_from_quotes_where_the_configuration_says_so(tmp_path: Path) -> None:
+    text = CONFIG.replace(
+        'timeframe = "S1"\npoll_s', 'timeframe = "S1"\nbars = "quotes"\npoll_s', 1
+    )
+    text = text.replace('plugin = "buy_and_hold"', 'plugin = "sma_cross"\nfast = 2\nslow = 3')
+    desk = Desk(tmp_path)
+    (tmp_path / "mtquant.toml").write_text(text)
+    desk.start()
+    desk.stop()
+
+    done = CliRunner().invoke(
+        app, ["log", "--kind", "signal", "--json", "--config", str(tmp_path / "mtquant.toml")]
+    )
+
+    signals = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {each["instrument"] for each in signals} == {"USD/JPY"}
+    assert all("SMA(2)" in each["reason"] for each in signals)
