@@ -59,13 +59,13 @@ def _signal(entry: Entry, book: Book, _: OrderDesk) -> None:
     wishes[signal.strategy_id] = signal
     # Where several strategies wish, the entry that follows says what they came to.
     if len(wishes) == 1:
-        take_target(book.targets, signal, signal, (signal.strategy_id,))
+        take_target(book, signal, signal, (signal.strategy_id,))
 
 
 def _target(entry: Entry, book: Book, _: OrderDesk) -> None:
     wish = read_signal(entry.body)
     heard = book.wishes[wish.instrument][entry.body["heard"]]
-    take_target(book.targets, heard, wish, tuple(entry.body["strategies"]))
+    take_target(book, heard, wish, tuple(entry.body["strategies"]))
 
 
 def _verdict(entry: Entry, book: Book, _: OrderDesk) -> None:

@@ -666,3 +666,15 @@ def test_closing_takes_a_persons_part_first() -> None:
 
     book = scene.book.account("a")
     assert (book.ours(SYMBOL), book.external[SYMBOL]) == (D(500), D(0))
+
+
+def test_in_manual_mode_not_even_a_close_is_sent() -> None:
+    scene = Scene()
+    (sent,) = orders(scene.bar(LONG))
+    scene.fill(sent)
+    scene.send(ModeSet(time=scene.time, strategy_id="p", mode=Mode.MANUAL, by="ann"))
+
+    wanted = scene.bar(FLAT)
+
+    assert orders(wanted) == []
+    assert "p says hold nothing: told so; the mode is manual" in told(wanted)

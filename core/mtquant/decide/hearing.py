@@ -62,7 +62,7 @@ class Hearing:
             for name in gone:
                 del wishes[name]
             combined = combine(wishes, self._weights, self._rules)
-            take_target(book.targets, combined.signal, combined.signal, combined.agreeing)
+            take_target(book, combined.signal, combined.signal, combined.agreeing)
 
     def bar(self, flow: Flow, bar: Bar, *, trade: bool) -> None:
         """Take one closed bar, and the larger bars that it closes, to whom they concern."""
@@ -169,18 +169,19 @@ class Hearing:
         if len(wishes) > 1:
             agreeing = {"strategies": list(combined.agreeing), "heard": signal.strategy_id}
             flow.record("target", signal_body(combined.signal) | agreeing)
-        take_target(flow.book.targets, signal, combined.signal, combined.agreeing)
+        take_target(flow.book, signal, combined.signal, combined.agreeing)
 
 
-def take_target(
-    targets: dict[str, Target], heard: Signal, wish: Signal, strategies: tuple[str, ...]
-) -> None:
+def take_target(book: Book, heard: Signal, wish: Signal, strategies: tuple[str, ...]) -> None:
     """Make ``wish`` the target of its symbol.
 
     It gets a fresh attempt to open where its direction is new, or where ``heard``, the signal that
     led to it, asks for it again; a voice that changes nothing doesn't reopen what was stopped out.
+    Where its direction is new, a person who said no to the last one may be asked again.
     """
-    before = targets.get(wish.instrument)
+    symbol, before = wish.instrument, book.targets.get(wish.instrument)
     same = before is not None and before.signal.direction == wish.direction
     spent = before is not None and before.spent and same and heard.direction != wish.direction
-    targets[wish.instrument] = Target(wish, strategies, spent=spent)
+    book.targets[symbol] = Target(wish, strategies, spent=spent)
+    if symbol in book.answered and book.answered[symbol][0] != wish.direction:
+        del book.answered[symbol]

@@ -131,6 +131,8 @@ class Persons:
         self._end(flow, suggestion, "approved", event.by, event.why)
         # The attempt is only now made, so its id is new: none that waited may act.
         order = replace(suggestion.order, client_order_id=flow.ids.new())
+        if (target := flow.book.targets.get(order.instrument)) is not None:
+            target.spent = True
         flow.submit(Submit(account=suggestion.account, order=order))
 
     def _objection(self, flow: Flow, suggestion: Suggestion, shown: str) -> str:
@@ -174,8 +176,6 @@ class Persons:
 
     def supersede(self, flow: Flow, wish: Signal) -> None:
         """Withdraw a suggestion that is no longer what its strategies want."""
-        if flow.book.answered.get(wish.instrument, (wish.direction, 0))[0] != wish.direction:
-            del flow.book.answered[wish.instrument]
         for each in list(flow.book.suggestions.values()):
             same = each.order.side.sign == wish.direction
             if each.order.instrument == wish.instrument and not same:
