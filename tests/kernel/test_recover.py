@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.kernel.test_persons import (
     FLAT,
@@ -151,6 +151,8 @@ ACTS = st.tuples(st.sampled_from(DAY), st.integers(0, 30))
 
 
 @given(st.lists(ACTS, max_size=30), st.sampled_from(["weighted", "priority", "unanimous"]))
+@example([("bar", 0), ("answer", 1), ("absent", 0)], "weighted")
+@example([("order", 1), ("fill", 0), ("bar", 0)], "weighted")
 @settings(max_examples=60, deadline=None)
 def test_the_book_after_a_restart_is_the_book_before_it(
     acts: list[tuple[str, int]], rule: str

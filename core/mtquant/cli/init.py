@@ -13,11 +13,15 @@ TEMPLATE = """\
 [engine]
 state_dir = "mtquant-state"     # journal, accounts, logs; relative to this file
 health_interval_s = 30          # how often each connection is asked how it is
+on_stop = "ask"                 # Ctrl-C: ask, keep or close positions
+dead_man_s = 60                 # a watcher alarms when the engine is silent for so long, or dies
 
 [market]
 feed = "live"                   # the brokers' own quotes and bars, as time passes
 timeframe = "S1"                # one-second bars, so that something happens soon
 poll_s = 0.5
+# bars = "quotes"               # build bars from quotes instead of asking for history
+# stale_s = 120                 # a symbol without a price for so long pauses
 # Or replay recorded bars through the paper brokers (then give both brokers clock = "stepped"
 # and the same prices, and use the source's timeframe):
 # feed = "replay"
@@ -68,7 +72,7 @@ bars = 100000
 # A broker whose MCP server exists needs no plugin:
 # [brokers.desk]
 # server = "https://desk.example/mcp"
-# token = "env:DESK_TOKEN"      # a reference; never write the secret itself here
+# token = "env:DESK_TOKEN"      # or file:PATH, keyring:SERVICE/NAME; never the secret itself
 # command = ["mtquant-oanda-server"]   # or: start it
 
 [route]                         # where new exposure goes: first choice first
@@ -81,6 +85,9 @@ symbols = ["EUR/USD", "GBP/USD", "USD/JPY"]
 fast = 10
 slow = 30
 stop_atr = 5.0                  # protective stop, in average true ranges
+mode = "auto"                   # or semi: what opens waits for `mtquant approve`; or manual
+# weight = 1.0                  # its part where several strategies trade one symbol
+# timeframe = "S5"              # larger bars are built from the market's
 
 [risk]                          # every installed check applies; `false` switches one off
 sizer = { plugin = "fixed_fraction", fraction = "0.001" }   # of equity, lost at the stop
