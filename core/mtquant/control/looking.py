@@ -174,7 +174,8 @@ class Looking:
         engine = self._engine
         accounts = []
         quotes: dict[str, Any] = {}
-        for name, book in engine.book.accounts.items():
+        for name in engine.wiring.links:
+            book = engine.book.account(name)
             level = book.breaker.level if book.breaker else BreakerLevel.NORMAL
             equity = book.equity()
             losses = book.breaker.losses if book.breaker else {}
