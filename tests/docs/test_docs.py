@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -12,8 +13,10 @@ from typing import Any
 
 import anyio
 import pytest
+import typer
 
 from mtquant import Remote
+from mtquant.cli import app
 from mtquant.config import Config
 from mtquant.contract import Endpoint
 from mtquant.model import Timeframe
@@ -136,3 +139,29 @@ def test_no_document_names_a_path_of_some_machine() -> None:
     ).stdout.split()
     for page in tracked:
         assert "/root/" not in (ROOT / page).read_text(), page
+
+
+SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TYPED = [
+    (page, line.split("#")[0].strip())
+    for page in PAGES
+    for block in SHELL.findall(page.read_text())
+    for line in block.splitlines()
+    if line.startswith("mtquant ")
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "line"), TYPED, ids=[f"{name(page)}: {line}" for page, line in TYPED]
+)
+def test_commands_that_are_shown_can_be_typed(page: Path, line: str) -> None:
+    """Each is parsed as the shell and the command would, and not run."""
+    words = [word for word in shlex.split(line)[1:] if word != "&&"]
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("mtquant", list(words), resilient_parsing=False)
+    while hasattr(command, "commands"):
+        sub, command, rest = command.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
+        assert command is not None, f"{name(page)}: no command {sub}"
+        context = command.make_context(sub, list(rest), parent=context)

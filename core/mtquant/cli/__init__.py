@@ -196,11 +196,13 @@ def breaker(
     rebase_peak: Annotated[  # noqa: FBT002 - a command line flag
         bool, typer.Option("--rebase-peak", help="Measure from the last equity, not the old peak.")
     ] = False,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
     """Show the loss breaker of each account, or reset one; the engine must be stopped."""
-    from mtquant.cli.show import show_breakers  # noqa: PLC0415 - --help stays quick
+    from mtquant.cli.show import Reset, show_breakers  # noqa: PLC0415 - --help stays quick
 
-    show_breakers(config, reset_account=reset, by=by, reason=reason, rebase_peak=rebase_peak)
+    wanted = Reset(account=reset, by=by, reason=reason, rebase_peak=rebase_peak) if reset else None
+    show_breakers(config, wanted, as_json=as_json)
 
 
 trading.register(app)

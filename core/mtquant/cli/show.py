@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from inspect import getdoc
 from pathlib import Path
 from typing import Any
@@ -139,39 +139,54 @@ def _alive(process_id: int) -> bool:
     return True
 
 
-def show_breakers(
-    path: Path, *, reset_account: str | None, by: str, reason: str, rebase_peak: bool
-) -> None:
-    """Show each account's breaker from the journal, or reset one with a name and a reason."""
-    from mtquant.risk import reset  # noqa: PLC0415 - beside its only use
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """Whose breaker is reset, by whom and why; ``rebase_peak`` measures from the last equity on."""
 
+    account: str
+    by: str
+    reason: str
+    rebase_peak: bool
+
+
+def show_breakers(path: Path, wanted: Reset | None, *, as_json: bool) -> None:
+    """Show each account's breaker from the journal, or reset one with a name and a reason."""
     config = load_config(path)
     journal = Journal(Path(config.engine.state_dir), SystemClock())
     try:
         book = Book()
         recover(journal, book, OrderDesk(journal, SystemClock(), book, _deaf, _deaf))
-        out = Console()
-        for name, account in book.accounts.items():
-            if account.breaker is not None:
-                losses = ", ".join(f"{k} {v:.2%}" for k, v in account.breaker.losses.items())
-                level = account.breaker.level.name
-                out.print(f"{name}: {level}; loss since {losses}", highlight=False)
-        if reset_account is None:
+        told = None if wanted is None else _reset(journal, book, wanted)
+        states = {name: each.breaker for name, each in book.accounts.items() if each.breaker}
+        if as_json:
+            print(json.dumps({name: each.to_dict() for name, each in states.items()}))  # noqa: T201 - for machines
             return
-        state = book.account(reset_account).breaker if reset_account in book.accounts else None
-        if state is None:
-            raise ConfigError("--reset", f"no breaker of {reset_account!r}", "Name an account.")
-        if not by or not reason:
-            raise ConfigError("--by, --reason", "are missing", "Say who resets it, and why.")
-        try:
-            fresh = reset(state, by, reason, rebase_peak=rebase_peak)
-        except ValueError as error:
-            raise MtquantError(f"{reset_account}: {error}") from None
-        body = {"account": reset_account, "state": fresh.to_dict()}
-        journal.append("breaker", body, durable=True)
-        out.print(f"{reset_account}: reset to {fresh.level.name} by {by}: {reason}")
+        out = Console()
+        for name, state in states.items():
+            losses = ", ".join(f"{key} {value:.2%}" for key, value in state.losses.items())
+            out.print(f"{name}: {state.level.name}; loss since {losses}", highlight=False)
+        if told:
+            out.print(told, highlight=False, markup=False)
     finally:
         journal.close()
+
+
+def _reset(journal: Journal, book: Book, wanted: Reset) -> str:
+    from mtquant.risk import reset  # noqa: PLC0415 - beside its only use
+
+    account = book.accounts.get(wanted.account)
+    if account is None or account.breaker is None:
+        raise ConfigError("--reset", f"no breaker of {wanted.account!r}", "Name an account.")
+    if not wanted.by or not wanted.reason:
+        raise ConfigError("--by, --reason", "are missing", "Say who resets it, and why.")
+    try:
+        fresh = reset(account.breaker, wanted.by, wanted.reason, rebase_peak=wanted.rebase_peak)
+    except ValueError as error:
+        raise MtquantError(f"{wanted.account}: {error}") from None
+    body = {"account": wanted.account, "state": fresh.to_dict()}
+    journal.append("breaker", body, durable=True)
+    account.breaker = fresh
+    return f"{wanted.account}: reset to {fresh.level.name} by {wanted.by}: {wanted.reason}"
 
 
 def _deaf(_: Event | object) -> None:

@@ -19,6 +19,7 @@ from mtquant.control.reach import reach
 from mtquant.errors import ConfigError
 
 _PAUSE_S = 0.5
+_STAGES = {"in_doubt": "bold red"}
 _STYLES = {"warning": "yellow", "alarm": "bold red"}
 _BREAKERS = {"NORMAL": "", "WARNED": "yellow", "REDUCING": "bold yellow", "HALTED": "bold red"}
 
@@ -67,12 +68,12 @@ def screen(seen: dict[str, Any], width: int, height: int) -> RenderableType:
         Layout(_head(seen), size=1),
         Layout(name="upper", size=upper),
         Layout(_panel("Positions and orders", _positions(seen, middle - 2)), size=middle),
-        Layout(_panel("Log", _log(seen, log - 2, width - 4)), size=log),
+        Layout(_panel("Log", _log(seen, log - 2, width - 2)), size=log),
         Layout(_foot(seen), size=1),
     )
     layout["upper"].split_row(
-        Layout(_panel("Quotes", _quotes(seen, upper - 3)), ratio=1),
-        Layout(_panel("Risk", _risk(seen)), ratio=1),
+        Layout(_panel("Quotes", _quotes(seen, upper - 3)), ratio=5),
+        Layout(_panel("Risk", _risk(seen)), ratio=6),
     )
     return layout if Console().is_terminal else Group(*_flat(seen, width))
 
@@ -84,13 +85,13 @@ def _flat(seen: dict[str, Any], width: int) -> list[RenderableType]:
         _panel("Quotes", _quotes(seen, 50)),
         _panel("Risk", _risk(seen)),
         _panel("Positions and orders", _positions(seen, 50)),
-        _panel("Log", _log(seen, 20, width - 4)),
+        _panel("Log", _log(seen, 20, width - 2)),
         _foot(seen),
     ]
 
 
 def _panel(title: str, inside: RenderableType) -> Panel:
-    return Panel(inside, title=title, title_align="left", padding=(0, 1))
+    return Panel(inside, title=title, title_align="left", padding=0)
 
 
 def _head(seen: dict[str, Any]) -> Text:
@@ -112,7 +113,7 @@ def _foot(seen: dict[str, Any]) -> Text:
 
 
 def _table(*heads: str) -> Table:
-    table = Table(box=None, padding=(0, 1), expand=True)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
     for index, head in enumerate(heads):
         table.add_column(head, justify="left" if index == 0 else "right", no_wrap=True)
     return table
@@ -151,19 +152,26 @@ def _risk(seen: dict[str, Any]) -> RenderableType:
 
 def _positions(seen: dict[str, Any], rows: int) -> RenderableType:
     table = _table("Account", "Symbol", "Quantity", "Price", "State")
+    # What is under way comes first: an order in doubt must not be hidden by what is merely held.
     lines = [
+        (
+            each["account"],
+            each["instrument"],
+            "",
+            "",
+            Text(each["stage"].replace("_", " "), style=_STAGES.get(each["stage"], "")),
+        )
+        for each in seen["open_orders"]
+    ]
+    lines += [
         (
             each["account"],
             each["instrument"],
             f"{Decimal(each['quantity']):,}",
             f"{Decimal(each['average_price']):.7g}",
-            "held",
+            Text("held"),
         )
         for each in seen["positions"]
-    ]
-    lines += [
-        (each["account"], each["instrument"], "", "", each["stage"].replace("_", " "))
-        for each in seen["open_orders"]
     ]
     for line in lines[: rows - 1]:
         table.add_row(*line)
