@@ -156,7 +156,7 @@ def _gate(config: Config, catalogue: Catalogue) -> Gate:
     """Return the gate with the sizer and every installed check that isn't switched off."""
     table = config.risk.sizer
     sizer = catalogue.make("sizer", table.plugin, table.settings, where="risk.sizer")
-    wanted: dict[str, Any] = {name: {} for name in catalogue.names("check")}
+    wanted: dict[str, Any] = {name: {} for name in catalogue.in_order("check")}
     wanted |= config.risk.checks
     checks = [
         catalogue.make("check", name, settings, where=f"risk.checks.{name}")

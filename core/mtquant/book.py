@@ -5,14 +5,17 @@ It never asks anyone anything; whoever feeds it the same events holds the same b
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from mtquant.contract import Exposure
+from mtquant.clock import SECOND
+from mtquant.contract import Exposure, Sent
 from mtquant.model import (
     Account,
+    AssetClass,
     Fill,
     Instrument,
     Mode,
@@ -26,6 +29,7 @@ from mtquant.model import (
 from mtquant.risk import BreakerState
 
 ZERO = Decimal(0)
+DAY = 86_400 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,18 @@ class AccountBook:
     executions: set[str] = field(default_factory=set)
     our_ids: set[str] = field(default_factory=set)
     person_ids: set[str] = field(default_factory=set)
+    sent: deque[Sent] = field(default_factory=deque)
+
+    def note_sent(self, sent: Sent) -> None:
+        """Remember an order that opens exposure, for a day."""
+        while self.sent and self.sent[0].time <= sent.time - DAY:
+            self.sent.popleft()
+        self.sent.append(sent)
+
+    def forget_sent(self, client_order_id: str) -> None:
+        """Forget an order that came to nothing: its wish may be tried again at once."""
+        kept = [each for each in self.sent if each.client_order_id != client_order_id]
+        self.sent = deque(kept)
 
     def adopt(self, position: Position, *, ours: bool = False) -> None:
         """Take in a position that was there before us: as external, or as the strategies'."""
@@ -247,6 +263,9 @@ class AccountBook:
             working=working,
             # An exposure that can't be valued is NaN, on which every limit fails closed.
             notional_rate=quote.mid * rate if known and quote and rate else Decimal("NaN"),
+            base=instrument.base if instrument else "",
+            quote=instrument.quote if instrument else "",
+            asset_class=instrument.asset_class if instrument else AssetClass.FOREX,
         )
 
 

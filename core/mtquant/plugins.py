@@ -49,6 +49,10 @@ class Catalogue:
         """Return the names of the working plugins of ``kind``."""
         return sorted(name for each, name in self._found if each == kind)
 
+    def in_order(self, kind: str) -> list[str]:
+        """Return the names of the working plugins of ``kind`` as their hooks brought them."""
+        return [name for each, name in self._found if each == kind]
+
     def get(self, kind: str, name: str) -> type[Plugin[Any]]:
         """Return a plugin's class.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from mtquant.book import Book, Working
+from mtquant.contract import Sent
 from mtquant.decide import read_signal, read_suggestion, take_target
 from mtquant.decide.persons import DECLINED
 from mtquant.journal import Entry, Journal
@@ -118,6 +119,17 @@ def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
         opens=body["opens"],
         status=OrderStatus.PENDING_NEW,
     )
+    if body["opens"]:
+        account.note_sent(
+            Sent(
+                time=entry.time,
+                client_order_id=cid,
+                strategy_id=body.get("person") or body["request"].get("strategy_id", ""),
+                instrument=body["instrument"],
+                side=Side(body["side"]),
+                quantity=quantity,
+            )
+        )
     if (
         body["opens"]
         and not person
@@ -132,6 +144,8 @@ def _order(entry: Entry, book: Book, desk: OrderDesk) -> None:
     ticket.status = OrderStatus(entry.body["status"])
     ticket.was_in_doubt |= ticket.stage is Stage.IN_DOUBT
     target = book.targets.get(ticket.instrument)
+    if ticket.status is OrderStatus.REJECTED:
+        book.account(ticket.account).forget_sent(ticket.client_order_id)
     wished = ticket.client_order_id not in book.account(ticket.account).person_ids
     if ticket.stage is Stage.PROVEN_ABSENT and ticket.opens and wished and target is not None:
         target.spent = False

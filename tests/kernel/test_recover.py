@@ -97,6 +97,7 @@ def remembered(book: Book) -> dict[str, Any]:
         "external": account.external,
         "balance": account.balance,
         "ids": (account.our_ids, account.person_ids),
+        "sent": list(account.sent),
         "working": {name: each.side for name, each in account.working.items()},
     }
 

@@ -20,6 +20,7 @@ from mtquant.contract import (
     Finding,
     Proposal,
     RiskState,
+    Sent,
     Settings,
     Sizer,
     Verdict,
@@ -502,7 +503,11 @@ def restored(kind: type[Made], stored: dict[str, Any]) -> Made:
             value = parse_time(value)
         elif each.name == "breaker":
             value = BreakerLevel(value)
-        elif isinstance(value, str) and each.name not in TEXTS and value[0] in "-0123456789":
+        elif each.name == "sent":
+            value = tuple(restored(Sent, one) for one in value)
+        elif (
+            isinstance(value, str) and each.name not in TEXTS and value[:1] in tuple("-0123456789")
+        ):
             value = Decimal(value)
         values[each.name] = value
     return kind(**values)

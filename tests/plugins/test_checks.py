@@ -18,6 +18,7 @@ from mtquant.contract import (
     Finding,
     Proposal,
     RiskState,
+    Sent,
     Sizer,
     Verdict,
 )
@@ -129,14 +130,42 @@ def passed(finding: Finding, quantity: str = "10000") -> None:
     assert (finding.verdict, finding.quantity) == (Verdict.APPROVED, D(quantity)), finding.message
 
 
+def sent(*ages_s: str, strategy: str = "somebody", size: str = "7000", **more: Any) -> RiskState:
+    orders = tuple(
+        Sent(
+            time=NOW - int(D(age) * SECOND),
+            client_order_id=f"O{number}",
+            strategy_id=strategy,
+            instrument=instrument,
+            side=side,
+            quantity=D(size),
+        )
+        for number, age in enumerate(ages_s)
+    )
+    return replace(STATE, sent=orders)
+
+
+def kind_of(asset_class: AssetClass, equity: str, **more: str) -> RiskState:
+    instrument = replace(INSTRUMENT, asset_class=asset_class, **more)  # type: ignore[arg-type]
+    return replace(funded(equity), instrument=instrument)
+
+
 # Each row breaks one rule only, so whatever refuses or reduces it is that check alone.
 ALONE: list[tuple[str, RiskState, str, dict[str, object], Decimal]] = [
+    ("restricted", STATE, "10000", {"deny": ["EUR/USD"]}, D(0)),
     ("stale_price", quoted("1.0999", "1.1001", "5.1"), "10000", {}, D(0)),
-    ("price_collar", quoted("1.05", "1.15"), "10000", {"spreads": "0.25"}, D(0)),
+    ("spread", quoted("1.0990", "1.1010"), "10000", {}, D(0)),
+    ("price_collar", STATE, "10000", {"fraction": "0.00001", "spreads": "0.25"}, D(0)),
+    ("stop_required", STATE, "10000", {"required": True}, D(0)),
     ("order_size", funded("10000000"), "1001000", {}, D(0)),
+    ("open_orders", replace(STATE, working_orders=50), "10000", {}, D(0)),
+    ("throttle", sent(*["0.5"] * 10), "10000", {}, D(0)),
     ("position_limit", holding("1990000", rate="0.1"), "20000", {}, D(10_000)),
     ("notional", holding("2000000", symbol="GBP/USD"), "100000", {}, D(20_000)),
+    ("currency_exposure", STATE, "10000", {"max_net": "0.05"}, D(0)),
     ("margin", funded("100000", "49900"), "10000", {}, D(0)),
+    ("regulatory", kind_of(AssetClass.CRYPTO, "3000"), "10000", {"profile": "esma"}, D(0)),
+    ("duplicate", sent("1", strategy=SIGNAL.strategy_id, size="10000"), "10000", {}, D(0)),
 ]
 
 
@@ -446,3 +475,164 @@ def test_fixed_fraction_needs_a_rate_and_equity() -> None:
 def test_fixed_quantity_is_the_same_every_time() -> None:
     assert sizer("fixed_quantity").size(SIGNAL, STATE, D("1.1001")) == 10_000
     assert sizer("fixed_quantity", quantity=3).size(SIGNAL, funded("1"), D(9)) == 3
+
+
+# --- the checks of what may be traded, and how often ---------------------------------------------
+
+
+def test_a_spread_at_its_limit_passes_and_beyond_it_does_not() -> None:
+    wide = check("spread", max_fraction="0.002")
+
+    passed(wide.review(proposal(), quoted("1.0989", "1.1011")))
+    message = refused(wide.review(proposal(), quoted("1.0988", "1.1011")), "spread_too_wide")
+    assert "0.0023" in message
+
+
+def test_only_what_is_allowed_may_be_opened() -> None:
+    only = check("restricted", allow=["GBP/USD"])
+
+    assert "allowed: GBP/USD" in refused(only.review(proposal(), STATE), "restricted")
+    passed(check("restricted", allow=["EUR/USD"], deny=["GBP/USD"]).review(proposal(), STATE))
+
+
+def test_a_stop_satisfies_the_rule_that_asks_for_one() -> None:
+    rule = check("stop_required", required=True)
+
+    refused(rule.review(proposal(), STATE), "no_stop_loss")
+    passed(rule.review(proposal(stop_loss=D("1.09")), STATE))
+
+
+@pytest.mark.parametrize(
+    ("ages", "code"),
+    [
+        (["0.5"] * 9, ""),
+        (["0.5"] * 10, "throttle_second"),
+        (["1"] * 10, ""),
+        (["30"] * 59, ""),
+        (["30"] * 60, "throttle_minute"),
+        (["60"] * 60, ""),
+        (["3600"] * 1000, "throttle_day"),
+        (["86400"] * 1000, ""),
+    ],
+)
+def test_orders_are_counted_in_each_window(ages: list[str], code: str) -> None:
+    finding = check("throttle").review(proposal(), sent(*ages))
+
+    if code:
+        refused(finding, code)
+    else:
+        passed(finding)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"strategy": "another"},
+        {"size": "11000"},
+        {"side": Side.SELL},
+        {"instrument": "GBP/USD"},
+    ],
+)
+def test_only_the_very_same_order_is_a_duplicate(change: dict[str, Any]) -> None:
+    same: dict[str, Any] = {"strategy": SIGNAL.strategy_id, "size": "10000"}
+
+    refused(check("duplicate").review(proposal(), sent("1.9", **same)), "duplicate_order")
+    passed(check("duplicate").review(proposal(), sent("2", **same)))
+    passed(check("duplicate").review(proposal(), sent("1", **(same | change))))
+
+
+def in_currencies(*rows: tuple[str, str, str, str]) -> RiskState:
+    """Rows of symbol, quantity, working and the rate to the account's euros."""
+    exposures = tuple(
+        Exposure(
+            instrument=symbol,
+            quantity=D(quantity),
+            working=D(working),
+            notional_rate=D(rate),
+            base=symbol[:3],
+            quote=symbol[4:],
+        )
+        for symbol, quantity, working, rate in rows
+    )
+    return replace(STATE, exposures=exposures)
+
+
+@pytest.mark.parametrize(
+    ("rows", "side", "net"),
+    [
+        # A buy of EUR/USD at 1.1001 x 0.9 is short 9,900.90 euros' worth of dollars.
+        ((), Side.BUY, "-9900.9"),
+        ((("USD/JPY", "10000", "0", "0.9"),), Side.BUY, "-900.9"),
+        ((("GBP/USD", "10000", "0", "1.2"),), Side.BUY, "-21900.9"),
+        ((("EUR/GBP", "50000", "0", "1"),), Side.BUY, "-9900.9"),
+        # Working orders count where they make it worse, and never where they would help.
+        ((("GBP/USD", "0", "10000", "1.2"),), Side.BUY, "-21900.9"),
+        ((("GBP/USD", "0", "-10000", "1.2"),), Side.BUY, "-9900.9"),
+        ((("GBP/USD", "0", "-10000", "1.2"),), Side.SELL, "21899.1"),
+    ],
+)
+def test_both_currencies_of_every_position_count(
+    rows: tuple[tuple[str, str, str, str], ...], side: Side, net: str
+) -> None:
+    state, order = in_currencies(*rows), proposal(side=side)
+    limit = abs(D(net)) / ACCOUNT.equity
+
+    passed(check("currency_exposure", max_net=limit).review(order, state))
+    finding = check("currency_exposure", max_net=limit * D("0.9999")).review(order, state)
+    refused(finding, "currency_exposure")
+    assert D(finding.observed) == D(net)
+
+
+@pytest.mark.parametrize(
+    ("profile", "state", "rate"),
+    [
+        # Decision (EU) 2018/796, annex I: initial margin in per cent of the exposure.
+        ("esma", kind_of(AssetClass.FOREX, "1"), "0.033333333333333333333333333"),
+        ("esma", kind_of(AssetClass.FOREX, "1", quote="AUD"), "0.05"),
+        ("esma", kind_of(AssetClass.METAL, "1", base="XAU"), "0.05"),
+        ("esma", kind_of(AssetClass.METAL, "1", base="XAG"), "0.10"),
+        ("esma", kind_of(AssetClass.INDEX, "1"), "0.05"),
+        ("esma", kind_of(AssetClass.COMMODITY, "1"), "0.10"),
+        ("esma", kind_of(AssetClass.EQUITY, "1"), "0.20"),
+        ("esma", kind_of(AssetClass.CRYPTO, "1"), "0.50"),
+        # NFA Financial Requirements, section 12: 2 per cent, and 5 per cent.
+        ("us", kind_of(AssetClass.FOREX, "1"), "0.02"),
+        ("us", kind_of(AssetClass.FOREX, "1", quote="AUD"), "0.02"),
+        ("us", kind_of(AssetClass.FOREX, "1", quote="MXN"), "0.05"),
+    ],
+)
+def test_leverage_is_capped_as_the_regulator_says(
+    profile: str, state: RiskState, rate: str
+) -> None:
+    order = proposal()
+    margin = D("1.1001") * D("0.9") * 10_000 * D(rate)
+    enough = replace(state, account=replace(state.account, equity=margin + D("0.0001")))
+    lacking = replace(state, account=replace(state.account, equity=margin - D("0.0001")))
+
+    passed(check("regulatory", profile=profile).review(order, enough))
+    refused(check("regulatory", profile=profile).review(order, lacking), "regulatory_leverage")
+    passed(check("regulatory").review(order, lacking))
+
+
+def test_retail_in_the_us_trades_currencies_only() -> None:
+    state = kind_of(AssetClass.CRYPTO, "1000000")
+
+    refused(check("regulatory", profile="us").review(proposal(), state), "regulatory_instrument")
+
+
+def test_positions_count_towards_the_regulators_margin() -> None:
+    held = in_currencies(("GBP/USD", "-1000000", "0", "1.2"))
+    needed = (D("1.1001") * D("0.9") * 10_000 + D("1.2") * 1_000_000) / 30
+    enough = replace(held, account=replace(held.account, equity=needed + 1))
+
+    passed(check("regulatory", profile="esma").review(proposal(), enough))
+    lacking = replace(held, account=replace(held.account, equity=needed - 1))
+    refused(check("regulatory", profile="esma").review(proposal(), lacking), "regulatory_leverage")
+
+
+@pytest.mark.parametrize("name", ["currency_exposure", "regulatory"])
+def test_what_cannot_be_valued_is_refused(name: str) -> None:
+    settings = {"profile": "esma"} if name == "regulatory" else {}
+    unknown = in_currencies(("GBP/USD", "1000", "0", "NaN"))
+
+    refused(check(name, **settings).review(proposal(), unknown), "unvalued_exposure")

@@ -27,6 +27,7 @@ from mtquant.contract.risk import (
     Finding,
     Proposal,
     RiskState,
+    Sent,
     Sizer,
     Verdict,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "RiskState",
     "S",
     "Scope",
+    "Sent",
     "Settings",
     "Sizer",
     "Source",

@@ -11,6 +11,7 @@ from enum import IntEnum, StrEnum
 from mtquant.contract.plugin import Plugin, S
 from mtquant.model import (
     Account,
+    AssetClass,
     Instrument,
     Quote,
     Side,
@@ -32,13 +33,29 @@ class Exposure:
     """What one account holds, or may come to hold, in one instrument (canonical symbol).
 
     ``quantity`` is signed; ``working`` is the signed sum of orders that are live or in doubt and
-    would open exposure; ``notional_rate`` turns base units into the account's currency.
+    would open exposure; ``notional_rate`` turns base units into the account's currency. ``base``
+    and ``quote`` are its currencies.
     """
 
     instrument: str
     quantity: Decimal
     working: Decimal
     notional_rate: Decimal
+    base: str = ""
+    quote: str = ""
+    asset_class: AssetClass = AssetClass.FOREX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """An order that opens exposure and was sent in the last day; refused ones are left out."""
+
+    time: int
+    client_order_id: str
+    strategy_id: str
+    instrument: str
+    side: Side
+    quantity: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +63,8 @@ class RiskState:
     """All that a check or sizer may look at. Money is in the account's currency.
 
     ``quote_rate`` turns one unit of the instrument's quote currency into the account's
-    currency. ``quote`` is None where the instrument has no price.
+    currency. ``quote`` is None where the instrument has no price. ``working_orders`` counts orders
+    that are live or in doubt, ``sent`` are those of the last day at this account, oldest first.
     """
 
     time: int
@@ -56,6 +74,8 @@ class RiskState:
     quote_rate: Decimal | None
     exposures: Sequence[Exposure]
     breaker: BreakerLevel
+    working_orders: int = 0
+    sent: Sequence[Sent] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -184,6 +184,8 @@ class Decider:
             book.working[event.client_order_id] = replace(working, status=event.status)
             return
         del book.working[event.client_order_id]
+        if event.status is OrderStatus.REJECTED:
+            book.forget_sent(event.client_order_id)
         target = self.book.targets.get(working.instrument)
         wished = event.client_order_id not in book.person_ids
         if event.absent and working.opens and wished and target is not None:

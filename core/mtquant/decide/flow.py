@@ -8,7 +8,7 @@ from typing import Any
 
 from mtquant.book import AccountBook, Book, Working
 from mtquant.clock import SECOND, Ids
-from mtquant.contract import BreakerLevel, Level, RiskState
+from mtquant.contract import BreakerLevel, Level, RiskState, Sent
 from mtquant.decide.events import Close, Effect, Record, Submit, Tell
 from mtquant.model import Account, OrderStatus, Side
 from mtquant.risk import BreakerState, Gate
@@ -50,6 +50,16 @@ class Flow:
         book, order = self.book.account(effect.account), effect.order
         self._work(book, order.client_order_id, order.instrument, order.side, order.quantity)
         (book.person_ids if effect.person else book.our_ids).add(order.client_order_id)
+        book.note_sent(
+            Sent(
+                time=self.book.time,
+                client_order_id=order.client_order_id,
+                strategy_id=effect.person or order.strategy_id or "",
+                instrument=order.instrument,
+                side=order.side,
+                quantity=order.quantity,
+            )
+        )
         self.out.append(effect)
 
     def close(self, effect: Close, quantity: Decimal) -> None:
@@ -94,6 +104,8 @@ class Flow:
             quote_rate=book.rate(instrument.quote),
             exposures=book.exposures(without=instead_of),
             breaker=self._level(book.breaker, book.account),
+            working_orders=len(book.working) - (instead_of in book.working),
+            sent=tuple(book.sent),
         )
 
     def _level(self, breaker: BreakerState | None, account: Account) -> BreakerLevel:

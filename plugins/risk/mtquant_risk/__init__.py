@@ -17,13 +17,38 @@ def checks() -> Sequence[type[Check[Any]]]:
         Notional,
         PositionLimit,
     )
+    from mtquant_risk.limits import (  # noqa: PLC0415 - see mtquant.hooks
+        CurrencyExposure,
+        Duplicate,
+        OpenOrders,
+        Regulatory,
+        Restricted,
+        Spread,
+        StopRequired,
+        Throttle,
+    )
     from mtquant_risk.order import (  # noqa: PLC0415 - see mtquant.hooks
         OrderSize,
         PriceCollar,
         StalePrice,
     )
 
-    return (StalePrice, PriceCollar, OrderSize, PositionLimit, Notional, Margin)
+    return (
+        Restricted,
+        StalePrice,
+        Spread,
+        PriceCollar,
+        StopRequired,
+        OrderSize,
+        OpenOrders,
+        Throttle,
+        PositionLimit,
+        Notional,
+        CurrencyExposure,
+        Margin,
+        Regulatory,
+        Duplicate,
+    )
 
 
 @hookimpl
