@@ -130,7 +130,13 @@ def passed(finding: Finding, quantity: str = "10000") -> None:
     assert (finding.verdict, finding.quantity) == (Verdict.APPROVED, D(quantity)), finding.message
 
 
-def sent(*ages_s: str, strategy: str = "somebody", size: str = "7000", **more: Any) -> RiskState:
+def sent(
+    *ages_s: str,
+    strategy: str = "somebody",
+    size: str = "7000",
+    instrument: str = "EUR/USD",
+    side: Side = Side.BUY,
+) -> RiskState:
     orders = tuple(
         Sent(
             time=NOW - int(D(age) * SECOND),
