@@ -91,7 +91,7 @@ class Desk:
 
     def run(self, *words: str) -> Result:
         place = ["--config", str(self.folder / "mtquant.toml")]
-        return CliRunner().invoke(app, [words[0], *words[1:], *place])
+        return CliRunner().invoke(app, [*words, *place])
 
     def json(self, *words: str) -> Any:  # noqa: ANN401 - whatever the command says
         done = self.run(*words, "--json")
@@ -150,7 +150,7 @@ def test_a_limit_order_rests_is_changed_and_cancelled(desk: Desk) -> None:
 
 def test_cancelling_everything_leaves_what_protects(desk: Desk) -> None:
     desk.json("order", "buy", "EUR/USD", "1000", "--stop-loss", "0.5", "--broker", "b")
-    desk.json("order", "buy", "EUR/USD", "1000", "--limit", "0.5", "--broker", "b")
+    desk.json("order", "buy", "EUR/USD", "2000", "--limit", "0.5", "--broker", "b")
 
     found = desk.json("cancel", "--all", "--broker", "b")
 
@@ -166,7 +166,8 @@ def test_cancelling_everything_leaves_what_protects(desk: Desk) -> None:
     [
         (("order", "buy", "EUR/USD", "1500"), "off_step"),
         (("order", "buy", "EUR/USD", "1000", "--stop-loss", "2.5"), "invalid_stop"),
-        (("order", "buy", "EUR/USD", "50000000"), "margin"),
+        (("order", "buy", "EUR/USD", "50000000"), "order_size"),
+        (("order", "buy", "EUR/USD", "1000000"), "order_notional"),
         (("order", "sell", "EUR/USD", "1000", "--limit", "0.5"), "price_collar"),
     ],
 )
@@ -201,6 +202,36 @@ def test_a_mistake_is_told_by_name_with_the_remedy(
     desk: Desk, words: tuple[str, ...], message: str
 ) -> None:
     assert message in desk.refused(*words)
+
+
+def test_the_gate_is_asked_without_sending_anything(desk: Desk) -> None:
+    passed = desk.run("risk", "check", "buy", "EUR/USD", "10000")
+    assert passed.exit_code == 0, passed.output
+    assert "nothing was sent" in passed.output
+    refused = desk.json("risk", "check", "buy", "EUR/USD", "50000000")
+    assert (refused["approved"], refused["code"]) == (False, "order_size")
+    assert [each["verdict"] for each in refused["findings"]][-1] == "vetoed"
+
+    assert desk.json("positions")["positions"] == []
+    assert desk.json("orders")["orders"] == []
+
+
+def test_an_order_is_explained_with_every_verdict(desk: Desk) -> None:
+    sent = desk.json("order", "buy", "EUR/USD", "3000", "--by", "ann")
+    desk.json("close", "EUR/USD")
+
+    by_ours = desk.json("risk", "explain", sent["client_order_id"])
+    by_theirs = desk.json("risk", "explain", sent["order_id"])
+
+    assert by_ours == by_theirs
+    assert by_ours["verdict"]["signal"]["strategy_id"] == "ann"
+    asked = [each["check"] for each in by_ours["verdict"]["findings"]]
+    assert {"margin", "throttle", "spread", "duplicate"} <= set(asked)
+    assert by_ours["events"][-1]["status"] == "filled"
+    shown = desk.run("risk", "explain", sent["order_id"]).output
+    assert "ann: ann orders" in shown
+    assert "approved at a: buy 3,000 EUR/USD" in shown
+    assert "the journal knows no 'O999'" in desk.refused("risk", "explain", "O999")
 
 
 def test_the_accounts_of_all_brokers_are_shown(desk: Desk) -> None:

@@ -24,23 +24,26 @@ def quiet(into: TextIO) -> Iterator[None]:
         _OUT.pop()
 
 
+def out() -> Console:
+    """Return where answers are printed."""
+    return _OUT[-1] if _OUT else Console()
+
+
 def _say(text: str, style: str = "") -> None:
-    console = _OUT[-1] if _OUT else Console()
-    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+    out().print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
     if not rows:
         _say(empty)
         return
-    console = _OUT[-1] if _OUT else Console()
     table = Table()
     for head in heads:
         right = head in {"Quantity", "Price", "Profit", "Balance", "Equity", "Margin free"}
         table.add_column(head, justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    out().print(table)
 
 
 def number(text: str | None, places: int | None = None) -> str:

@@ -91,6 +91,52 @@ def order(  # noqa: PLR0913, PLR0917 - the options of a command
     _answer(config, "order", arguments, show_order, as_json=as_json, live=live)
 
 
+risk = typer.Typer(help="The risk gate: ask it, and read what it said.", no_args_is_help=True)
+
+
+@risk.command("check", epilog="Example: mtquant risk check buy EUR/USD 100000 --stop-loss 1.05")
+def risk_check(  # noqa: PLR0913, PLR0917 - the options of a command
+    side: Annotated[str, typer.Argument(help="buy or sell.")],
+    symbol: Annotated[str, typer.Argument(help="Such as EUR/USD.")],
+    quantity: Annotated[str, typer.Argument(help="In base units.")],
+    limit: Annotated[str | None, typer.Option(help="Limit price.")] = None,
+    stop: Annotated[str | None, typer.Option(help="Stop price.")] = None,
+    stop_loss: Annotated[str | None, typer.Option(help="Protective stop, as a price.")] = None,
+    take_profit: Annotated[str | None, typer.Option(help="Target, as a price.")] = None,
+    broker: Broker = None,
+    by: By = None,
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Say what the gate would say of an order, and send nothing; exit code 1 for a veto."""
+    from mtquant.cli.risk import show_check  # noqa: PLC0415 - --help stays quick
+
+    arguments = {
+        "side": side,
+        "symbol": symbol,
+        "quantity": quantity,
+        "limit": limit,
+        "stop": stop,
+        "stop_loss": stop_loss,
+        "take_profit": take_profit,
+        "broker": broker,
+        "by": _by(by),
+    }
+    _answer(config, "check", arguments, show_check, as_json=as_json)
+
+
+@risk.command("explain", epilog="Example: mtquant risk explain O12")
+def risk_explain(
+    order_id: Annotated[str, typer.Argument(help="A client order id, or the broker's.")],
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Say why an order was sent: every verdict, its limit and what it saw; from the journal."""
+    from mtquant.cli.risk import explain  # noqa: PLC0415 - --help stays quick
+
+    explain(config, order_id, as_json=as_json)
+
+
 def close(  # noqa: PLR0913, PLR0917 - the options of a command
     symbol: Annotated[str, typer.Argument(help="Such as EUR/USD.")],
     quantity: Annotated[str | None, typer.Option(help="Base units; unless told, all.")] = None,
@@ -310,3 +356,4 @@ def register(app: typer.Typer) -> None:
     }
     for command, example in examples.items():
         app.command(epilog=f"Example: {example}")(command)
+    app.add_typer(risk, name="risk")

@@ -55,6 +55,7 @@ class Commands:
             "todo": Command(Nothing, looking.todo),
             "overview": Command(Nothing, looking.overview),
             "order": Command(OrderArguments, trading.order),
+            "check": Command(OrderArguments, trading.check),
             "close": Command(CloseArguments, trading.close),
             "cancel": Command(CancelArguments, trading.cancel),
             "modify": Command(ModifyArguments, trading.modify),

@@ -56,10 +56,27 @@ class Trading:
         engine = self._engine
         account = self._route(asked.symbol, asked.broker)
         await self.refresh(account, asked.symbol)
+        order = self._asked(asked)
+        now = engine.wiring.clock.now()
+        effects = engine.emit(Ordered(time=now, by=asked.by, account=account, order=order))
+        return await self._sent(account, order.client_order_id, effects)
+
+    async def check(self, asked: OrderArguments) -> dict[str, Any]:
+        """Return what the gate says of an order now; nothing is sent and nothing is journaled."""
+        account = self._route(asked.symbol, asked.broker)
+        await self.refresh(account, asked.symbol)
+        decider = self._engine.wiring.decider
+        decision = decider.review_change(asked.by, account, self._asked(asked), instead_of="")
+        if decision is None:
+            raise ConfigError("symbol", f"nothing is known of {account} yet", "Ask again.")
+        return decision.payload()
+
+    def _asked(self, asked: OrderArguments) -> OrderRequest:
+        """Return the order that the arguments describe, under an id of its own."""
         kind = _kind(asked)
         default = TimeInForce.FOK if kind is OrderType.MARKET else TimeInForce.GTC
-        order = OrderRequest(
-            client_order_id=engine.wiring.decider.ids.new(),
+        return OrderRequest(
+            client_order_id=self._engine.wiring.decider.ids.new(),
             instrument=asked.symbol,
             side=asked.side,
             order_type=kind,
@@ -72,9 +89,6 @@ class Trading:
             time_in_force=asked.time_in_force or default,
             expire_time=asked.expires,
         )
-        now = engine.wiring.clock.now()
-        effects = engine.emit(Ordered(time=now, by=asked.by, account=account, order=order))
-        return await self._sent(account, order.client_order_id, effects)
 
     async def close(self, asked: CloseArguments) -> dict[str, Any]:
         """Close a position, or part of it, at every account that holds it."""

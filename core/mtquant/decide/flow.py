@@ -105,7 +105,7 @@ class Flow:
             exposures=book.exposures(without=instead_of),
             breaker=self._level(book.breaker, book.account),
             working_orders=len(book.working) - (instead_of in book.working),
-            sent=tuple(book.sent),
+            sent=tuple(each for each in book.sent if each.client_order_id != instead_of),
         )
 
     def _level(self, breaker: BreakerState | None, account: Account) -> BreakerLevel:

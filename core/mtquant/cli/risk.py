@@ -1,0 +1,102 @@
+"""``mtquant risk``: what the gate would say of an order, and what it said of one that was sent."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mtquant.cli.tables import out
+from mtquant.config import load_config
+from mtquant.errors import ConfigError
+
+
+def show_check(answer: dict[str, Any]) -> int:
+    """Print what the gate would say, and return 1 where it would refuse."""
+    _print_verdict(out(), answer)
+    out().print("nothing was sent", style="dim")
+    return 0 if answer["approved"] else 1
+
+
+def explain(path: Path, order: str, *, as_json: bool) -> None:
+    """Print why an order was sent, by its client order id or the broker's id.
+
+    Raises ConfigError where the journal knows no such order.
+    """
+    file = Path(load_config(path).engine.state_dir) / "journal.db"
+    if not file.exists():
+        raise ConfigError(str(file), "no engine has run here", f"mtquant run --config {path}")
+    with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True) as journal:
+        found = _found(journal, order)
+    journal.close()
+    if found is None:
+        remedy = "`mtquant log --kind order` lists those there are."
+        raise ConfigError("order", f"the journal knows no {order!r}", remedy)
+    if as_json:
+        print(json.dumps(found))  # noqa: T201 - for machines
+        return
+    console = out()
+    _print_verdict(console, found["verdict"])
+    for each in found["events"]:
+        filled = f", {each['filled']} at {each['average_price']}" if each.get("filled") else ""
+        why = f": {each['why']}" if each.get("why") else ""
+        text = f"{found['client_order_id']} {each['stage']}, {each['status']}{filled}{why}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _found(journal: sqlite3.Connection, order: str) -> dict[str, Any] | None:
+    """Return an order's verdict, intent and events; None where there is none of that id."""
+    by_broker = journal.execute(
+        "SELECT body ->> 'client_order_id' FROM entry "
+        "WHERE kind = 'order' AND body ->> 'order_id' = ?",
+        (order,),
+    ).fetchone()
+    cid = by_broker[0] if by_broker else order
+    row = journal.execute(
+        "SELECT seq, body FROM entry WHERE kind = 'intent' AND body ->> 'client_order_id' = ?",
+        (cid,),
+    ).fetchone()
+    if row is None:
+        return None
+    seq, intent = row[0], json.loads(row[1])
+    # The verdict that let it go is the last one before it, of its symbol and account.
+    verdict = journal.execute(
+        "SELECT body FROM entry WHERE kind = 'verdict' AND seq < ? AND body ->> 'approved' "
+        "AND body ->> 'account' = ? AND body ->> '$.signal.instrument' = ? "
+        "ORDER BY seq DESC LIMIT 1",
+        (seq, intent["account"], intent["instrument"]),
+    ).fetchone()
+    events = journal.execute(
+        "SELECT body FROM entry WHERE kind = 'order' AND body ->> 'client_order_id' = ? "
+        "ORDER BY seq",
+        (cid,),
+    ).fetchall()
+    return {
+        "client_order_id": cid,
+        "intent": intent,
+        "verdict": json.loads(verdict[0]) if verdict else None,
+        "events": [json.loads(text) for (text,) in events],
+    }
+
+
+def _print_verdict(console: Console, verdict: dict[str, Any] | None) -> None:
+    if verdict is None:
+        console.print("no verdict is in the journal: that must not be", style="bold red")
+        return
+    wish = verdict["signal"]
+    console.print(
+        f"{wish['strategy_id']}: {wish['reason']}", highlight=False, markup=False, soft_wrap=True
+    )
+    table = Table("Asked", "Says", "Quantity", "Limit", "Observed", "Why")
+    for each in verdict["findings"]:
+        quantity = "" if each["verdict"] == "vetoed" else each["quantity"]
+        cells = (each["check"], each["verdict"], quantity, each["limit"], each["observed"])
+        table.add_row(*cells, each["message"] or each["code"])
+    console.print(table)
+    answer = "approved" if verdict["approved"] else f"vetoed ({verdict['code']})"
+    text = f"{answer} at {verdict['account']}: {verdict['message']}"
+    console.print(text, style="" if verdict["approved"] else "red", highlight=False, soft_wrap=True)
