@@ -156,7 +156,7 @@ def test_a_mistake_is_told_in_a_line(tmp_path: Path, words: tuple[str, ...], sai
 def test_what_init_writes_runs_as_it_is(tmp_path: Path, start: Callable[[Path], Running]) -> None:
     mtquant("init", cwd=tmp_path)
     running = start(tmp_path)
-    running.wait_for("paper-b: ready")
+    running.wait_for("paper-b .*yes")
     code, out = running.end(signal.SIGINT)
     assert code == 0
     assert "the journal is closed" in out
@@ -175,7 +175,7 @@ def test_a_run_stops_cleanly_and_goes_on_where_it_was(
     assert shown["accounts"][0]["endpoints"][0]["state"] == "healthy"
     second = mtquant("run", cwd=folder)
     assert second.returncode == 2
-    assert "another engine is using this journal" in second.stderr
+    assert "is using this journal" in second.stderr
     code, out = running.end(signal.SIGINT)
     assert code == 0
     assert "open orders: none" in out
@@ -186,7 +186,7 @@ def test_a_run_stops_cleanly_and_goes_on_where_it_was(
     assert "paper-a: NORMAL" in mtquant("breaker", cwd=folder).stdout
     again = start(folder)
     again.wait_for("recovered from")
-    again.wait_for("paper-a: ready")
+    again.wait_for("paper-a .*yes")
     assert again.end(signal.SIGTERM)[0] == 0
 
 
@@ -207,7 +207,7 @@ def test_a_killed_engine_leaves_no_server_behind_and_recovers(
             assert select.select([descriptor], [], [], 30)[0]
             os.close(descriptor)
     again = start(folder)
-    again.wait_for("paper-a: ready")
+    again.wait_for("paper-a .*yes")
     again.wait_for("filled")
     assert again.end(signal.SIGINT)[0] == 0
 

@@ -89,8 +89,8 @@ def run(
 ) -> None:
     """Trade a configuration until Ctrl-C, which asks whether to keep or close positions.
 
-    Exit codes: 0 stopped cleanly; 1 an order is left in doubt, or nothing could be traded; 2 a
-    wrong setting, or another engine holds the journal.
+    Exit codes: 0 stopped cleanly; 1 an order is left in doubt; 2 a wrong setting, or another
+    engine holds the journal.
     """
     from mtquant.cli.run import run as run_engine  # noqa: PLC0415 - --help stays quick
 

@@ -15,11 +15,11 @@ from mtquant.link import Link
 from mtquant.model import plain
 
 
-async def preflight(engine: Engine, console: Console) -> bool:
-    """Print it, and return whether anything can be traded.
+async def preflight(engine: Engine, console: Console) -> None:
+    """Print it.
 
     An account whose books differ, that is real money without leave, or that isn't reached, takes
-    no orders; the others do.
+    no orders; the others do, and the engine goes on trying.
     """
     for link in engine.wiring.links.values():
         await _look(engine, link)
@@ -37,11 +37,9 @@ async def preflight(engine: Engine, console: Console) -> bool:
             text = f"{link.name}: not traded: {state.why}"
             console.print(text, style="yellow", highlight=False, markup=False)
     _modes(engine, console)
-    if any(link.state().tradable for link in engine.wiring.links.values()):
-        return True
-    remedy = "nothing can be traded: mtquant doctor tells what is wrong with each account"
-    console.print(remedy, style="bold red")
-    return False
+    if not any(link.state().tradable for link in engine.wiring.links.values()):
+        remedy = "nothing can be traded yet: mtquant doctor tells what is wrong with each account"
+        console.print(remedy, style="bold red")
 
 
 async def _look(engine: Engine, link: Link) -> None:

@@ -25,7 +25,7 @@ from mtquant.control.arguments import CloseArguments, StopArguments
 from mtquant.control.channel import serve_channel
 from mtquant.control.commands import Commands
 from mtquant.control.trading import Trading
-from mtquant.decide import Event, OrderMoved, Tell
+from mtquant.decide import Event, OrderMoved, RoutesChanged, Tell
 from mtquant.doctor import State, local
 from mtquant.engine import Engine
 from mtquant.errors import BrokerError, ConfigError, MtquantError
@@ -45,6 +45,7 @@ class Talking(Recorder):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
+        self._tradable: frozenset[str] | None = None
 
     def on_tell(self, told: Tell) -> None:
         """Print what people are told."""
@@ -59,6 +60,8 @@ class Talking(Recorder):
     def on_event(self, event: Event) -> None:
         """Print each order's end, and keep its executions."""
         super().on_event(event)
+        if isinstance(event, RoutesChanged):
+            self._changed(event)
         if isinstance(event, OrderMoved) and event.status.terminal:
             self._console.print(
                 f"{format_time(event.time)[:19]}  {event.name}  order {event.client_order_id} "
@@ -66,6 +69,15 @@ class Talking(Recorder):
                 highlight=False,
                 markup=False,
             )
+
+    def _changed(self, event: RoutesChanged) -> None:
+        """Say which accounts take orders again, or no longer; the preflight told what was first."""
+        before, self._tradable = self._tradable, event.tradable
+        if before is None:
+            return
+        for name in sorted(before ^ event.tradable):
+            state = "ready" if name in event.tradable else "takes no orders now"
+            self._console.print(f"{name}: {state}", highlight=False, markup=False)
 
 
 @dataclass(slots=True)
@@ -85,9 +97,9 @@ class Stopping:
 def run(path: Path, *, live: bool, confirmed: Sequence[str], changes: Sequence[str] = ()) -> int:
     """Run the configuration at ``path``.
 
-    Return 0, or 1 where an order is left in doubt or no account could be traded. ``live`` lets
-    real accounts be traded whose number is ``confirmed``, or typed. ``changes`` are settings that
-    differ from the file's, as KEY=VALUE.
+    Return 0, or 1 where an order is left in doubt. ``live`` lets real accounts be traded whose
+    number is ``confirmed``, or typed. ``changes`` are settings that differ from the file's, as
+    KEY=VALUE.
     """
     console = Console(stderr=True)
     config = load_config(path, changes=changes)
@@ -101,8 +113,8 @@ def run(path: Path, *, live: bool, confirmed: Sequence[str], changes: Sequence[s
         soft_wrap=True,
     )
     _look(config, path, console)
-    started = anyio.run(_until_stopped, made, console, config, path)
-    return _farewell(made.engine, talking) if started else 1
+    anyio.run(_until_stopped, made, console, config, path)
+    return _farewell(made.engine, talking)
 
 
 def _look(config: Config, path: Path, console: Console) -> None:
@@ -132,18 +144,14 @@ def _confirm(config: Config, console: Console, confirmed: Sequence[str]) -> None
             raise ConfigError("--live", f"{typed!r} is not account {number}", "Nothing was sent.")
 
 
-async def _until_stopped(made: Assembled, console: Console, config: Config, path: Path) -> bool:
-    """Run until asked to stop; return whether it ever traded.
-
-    A signal while starting ends everything; later it ends the feed first.
-    """
+async def _until_stopped(made: Assembled, console: Console, config: Config, path: Path) -> None:
+    """Run until asked to stop; a signal while starting ends everything."""
     stopping = Stopping()
-    traded: list[bool] = []
+    started = anyio.Event()
 
     async def feed(engine: Engine) -> None:
-        traded.append(await preflight(engine, console))
-        if not traded[0]:
-            return
+        await preflight(engine, console)
+        started.set()
         async with anyio.create_task_group() as group, _channel(engine, config, stopping):
             scope = group.cancel_scope
 
@@ -160,14 +168,10 @@ async def _until_stopped(made: Assembled, console: Console, config: Config, path
                 await _close_all(engine, stopping.by, console)
 
     async with anyio.create_task_group() as group, watched(config, path):
-
-        def begun() -> bool:
-            return bool(traded)
-
+        begun = started.is_set
         group.start_soon(_on_signal, stopping, config, begun, group.cancel_scope, console)
         await made.engine.run(feed)
         group.cancel_scope.cancel()
-    return bool(traded and traded[0])
 
 
 @asynccontextmanager
