@@ -45,7 +45,12 @@ class Talking(Recorder):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
-        self._tradable: frozenset[str] | None = None
+        self._tradable: frozenset[str] = frozenset()
+        self._following = False
+
+    def follow(self) -> None:
+        """Say from now on which accounts come and go; the preflight told how they stood."""
+        self._following = True
 
     def on_tell(self, told: Tell) -> None:
         """Print what people are told."""
@@ -71,11 +76,9 @@ class Talking(Recorder):
             )
 
     def _changed(self, event: RoutesChanged) -> None:
-        """Say which accounts take orders again, or no longer; the preflight told what was first."""
+        """Say which accounts take orders again, or no longer."""
         before, self._tradable = self._tradable, event.tradable
-        if before is None:
-            return
-        for name in sorted(before ^ event.tradable):
+        for name in sorted(before ^ event.tradable) if self._following else ():
             state = "ready" if name in event.tradable else "takes no orders now"
             self._console.print(f"{name}: {state}", highlight=False, markup=False)
 
@@ -113,7 +116,7 @@ def run(path: Path, *, live: bool, confirmed: Sequence[str], changes: Sequence[s
         soft_wrap=True,
     )
     _look(config, path, console)
-    anyio.run(_until_stopped, made, console, config, path)
+    anyio.run(_until_stopped, made, talking, console, config, path)
     return _farewell(made.engine, talking)
 
 
@@ -144,13 +147,16 @@ def _confirm(config: Config, console: Console, confirmed: Sequence[str]) -> None
             raise ConfigError("--live", f"{typed!r} is not account {number}", "Nothing was sent.")
 
 
-async def _until_stopped(made: Assembled, console: Console, config: Config, path: Path) -> None:
+async def _until_stopped(
+    made: Assembled, talking: Talking, console: Console, config: Config, path: Path
+) -> None:
     """Run until asked to stop; a signal while starting ends everything."""
     stopping = Stopping()
     started = anyio.Event()
 
     async def feed(engine: Engine) -> None:
         await preflight(engine, console)
+        talking.follow()
         started.set()
         async with anyio.create_task_group() as group, _channel(engine, config, stopping):
             scope = group.cancel_scope
