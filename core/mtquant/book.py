@@ -277,7 +277,8 @@ class Book:
     ``states`` is what strategies asked to be kept, by their key; ``modes`` are changes of a
     strategy's mode, with the mode that was configured then; ``outcomes`` is what became of
     suggestions, by number; ``answered`` is, by symbol, which direction a person didn't want, and
-    until when he isn't asked again; ``paused`` says why a symbol takes no new exposure.
+    until when he isn't asked again; ``paused`` says why a symbol takes no new exposure, and
+    ``halted`` who stopped all of it and why, empty while nobody has.
     """
 
     accounts: dict[str, AccountBook] = field(default_factory=dict)
@@ -290,6 +291,7 @@ class Book:
     outcomes: dict[int, str] = field(default_factory=dict)
     answered: dict[str, tuple[int, int]] = field(default_factory=dict)
     paused: dict[str, str] = field(default_factory=dict)
+    halted: str = ""
     time: int = 0
 
     def account(self, name: str) -> AccountBook:

@@ -10,13 +10,14 @@ import anyio
 
 from mtquant.clock import SECOND, ManualClock, format_time
 from mtquant.config import MarketTable
-from mtquant.decide import AccountSeen, BarClosed, FeedChanged, QuotesSeen, Ticked
+from mtquant.decide import AccountSeen, BarClosed, FeedChanged, HaltSet, QuotesSeen, Ticked
 from mtquant.engine import Engine
 from mtquant.errors import BrokerError, ErrorCode, ReconciliationError, Refused
 from mtquant.link import Link
 from mtquant.model import Advanced, Bar, Bars, Quote, Timeframe
 from mtquant.resample import QuoteBars
 
+HALT_FILE = "HALT"
 _WARMUP_BARS = 1000
 _FIRST_PRICE_S = 10
 """How long after the start a symbol may be without a price before that is said."""
@@ -128,6 +129,7 @@ class Live:
                     await self._bars(engine, symbol)
                     self._look_at_age(engine, symbol)
                 engine.emit(Ticked(time=engine.wiring.clock.now()))
+                self._look_for_halt(engine)
                 engine.keep(engine.wiring.clock.now())
                 await anyio.sleep(self.market.poll_s)
 
@@ -217,6 +219,14 @@ class Live:
             self._last[bar.instrument] = bar.time
             fresh = last is not None and now - (bar.time + length) < length
             engine.emit(BarClosed(time=now, bar=bar, trade=fresh))
+
+    def _look_for_halt(self, engine: Engine) -> None:
+        """Halt while a file called HALT lies in the state folder: any program can put it there."""
+        status = engine.wiring.status_file
+        if status is not None and (status.parent / HALT_FILE).exists():
+            why = f"the file {HALT_FILE} lies in the state folder"
+            now = engine.wiring.clock.now()
+            engine.emit(HaltSet(time=now, on=True, by="file", why=why))
 
     def _look_at_age(self, engine: Engine, symbol: str) -> None:
         """Pause a symbol whose newest quote is old, or that nobody quotes; let it go on after."""

@@ -377,6 +377,7 @@ class OrderDesk:
 
     def _note(self, ticket: Ticket, why: str, report: OrderReport | None = None) -> None:
         body: dict[str, Any] = {
+            "account": ticket.account,
             "client_order_id": ticket.client_order_id,
             "stage": ticket.stage.value,
             "status": ticket.status.value,

@@ -82,6 +82,11 @@ def _state(entry: Entry, book: Book, _: OrderDesk) -> None:
     book.states[entry.body["strategy"]] = entry.body["state"]
 
 
+def _halt(entry: Entry, book: Book, _: OrderDesk) -> None:
+    body = entry.body
+    book.halted = f"by {body['by']}: {body['why']}" if body["on"] else ""
+
+
 def _mode(entry: Entry, book: Book, _: OrderDesk) -> None:
     body = entry.body
     book.modes[body["strategy_id"]] = (Mode(body["mode"]), Mode(body["configured"]))
@@ -169,6 +174,7 @@ _FOLDS = {
     "signal": _signal,
     "target": _target,
     "state": _state,
+    "halt": _halt,
     "mode": _mode,
     "suggestion": _suggestion,
     "suggestion_ended": _suggestion_ended,

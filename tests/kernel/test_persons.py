@@ -26,6 +26,7 @@ from mtquant.decide import (
     Event,
     FeedChanged,
     Filled,
+    HaltSet,
     ModeSet,
     Opened,
     Ordered,
@@ -678,3 +679,44 @@ def test_in_manual_mode_not_even_a_close_is_sent() -> None:
 
     assert orders(wanted) == []
     assert "p says hold nothing: told so; the mode is manual" in told(wanted)
+
+
+# --- the emergency stop --------------------------------------------------------------------------
+
+
+def halt(scene: Scene, *, on: bool = True) -> list[Effect]:
+    return scene.send(HaltSet(time=scene.time, on=on, by="ann", why="prices make no sense"))
+
+
+def test_a_halt_opens_nothing_for_anybody_and_says_so() -> None:
+    scene = Scene()
+    assert "HALTED by ann: prices make no sense" in told(halt(scene))
+
+    assert orders(scene.bar(LONG)) == []
+    assert orders(scene.order(Side.BUY, 1000)) == []
+    assert entries(scene.effects, "verdict")[-1]["code"] == "trading_halted"
+    assert halt(scene) == [], "said again it changes nothing"
+
+
+def test_a_halt_lets_close_and_an_approval_is_refused() -> None:
+    scene = Scene(**SEMI)
+    scene.bar(LONG)
+    halt(scene)
+    assert orders(scene.answer()) == []
+
+    free = Scene()
+    (bought,) = orders(free.bar(LONG))
+    free.fill(bought)
+    halt(free)
+    (closed,) = orders(free.bar(FLAT))
+    assert isinstance(closed, Close)
+    assert len(orders(close(free, 1000))) == 1
+
+
+def test_after_a_halt_trading_goes_on_when_a_person_says_so() -> None:
+    scene = Scene()
+    halt(scene)
+    scene.bar(LONG)
+
+    assert "trading goes on, by ann" in told(halt(scene, on=False))
+    assert len(orders(scene.bar(LONG))) == 1

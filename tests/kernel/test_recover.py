@@ -29,7 +29,17 @@ from mtquant.book import Book
 from mtquant.clock import SECOND, ManualClock
 from mtquant.combine import CombineRules
 from mtquant.contract import Strategy
-from mtquant.decide import Close, Effect, Event, Filled, ModeSet, OrderMoved, Record, Submit
+from mtquant.decide import (
+    Close,
+    Effect,
+    Event,
+    Filled,
+    HaltSet,
+    ModeSet,
+    OrderMoved,
+    Record,
+    Submit,
+)
 from mtquant.journal import Journal
 from mtquant.model import Mode, OrderStatus, OrderType, Side
 from mtquant.orders import FILL, POSITIONS, OrderDesk, Stage
@@ -93,6 +103,7 @@ def remembered(book: Book) -> dict[str, Any]:
         "suggestions": book.suggestions,
         "outcomes": book.outcomes,
         "answered": book.answered,
+        "halted": book.halted,
         "holdings": account.holdings,
         "external": account.external,
         "balance": account.balance,
@@ -141,13 +152,15 @@ def act(scene: Journaled, what: str, number: int) -> None:  # noqa: C901 - a lis
         scene.order(Side.BUY, 1000, order_type=OrderType.LIMIT, limit_price=D("0.9"))
     elif what == "close" and scene.book.account("a").holdings:
         close(scene, 1000)
+    elif what == "halt":
+        scene.send(HaltSet(time=scene.time, on=bool(number % 2), by="ann", why="a test"))
     elif what == "wait":
         scene.time += 400 * SECOND
         scene.see()
 
 
 DAY = ["bar", "bar", "bar", "fill", "fill", "mode", "answer", "order", "limit", "close"]
-DAY += ["wait", "absent"]
+DAY += ["wait", "absent", "halt"]
 ACTS = st.tuples(st.sampled_from(DAY), st.integers(0, 30))
 
 

@@ -221,14 +221,14 @@ def test_an_order_is_explained_with_every_verdict(desk: Desk) -> None:
     desk.json("close", "EUR/USD")
 
     by_ours = desk.json("risk", "explain", sent["client_order_id"])
-    by_theirs = desk.json("risk", "explain", sent["order_id"])
+    by_theirs = desk.json("risk", "explain", sent["order_id"], "--broker", "a")
 
     assert by_ours == by_theirs
     assert by_ours["verdict"]["signal"]["strategy_id"] == "ann"
     asked = [each["check"] for each in by_ours["verdict"]["findings"]]
     assert {"margin", "throttle", "spread", "duplicate"} <= set(asked)
     assert by_ours["events"][-1]["status"] == "filled"
-    shown = desk.run("risk", "explain", sent["order_id"]).output
+    shown = desk.run("risk", "explain", sent["client_order_id"]).output
     assert "ann: ann orders" in shown
     assert "approved at a: buy 3,000 EUR/USD" in shown
     assert "the journal knows no 'O999'" in desk.refused("risk", "explain", "O999")
@@ -264,6 +264,63 @@ def test_a_second_engine_is_refused_with_the_process_of_the_first(desk: Desk) ->
 
     assert done.returncode == 2
     assert f"another engine (process {desk.engine.pid}) is using this journal" in done.stderr
+
+
+@pytest.mark.slow
+def test_an_id_that_two_brokers_gave_is_not_guessed(tmp_path: Path) -> None:
+    """Each numbers its own orders, so the first of both has the same id."""
+    desk = Desk(tmp_path)
+    desk.start()
+    words = ("order", "buy", "EUR/USD", "2000", "--limit", "0.5", "--broker")
+    same, again = (desk.json(*words, broker)["order_id"] for broker in ("a", "b"))
+    assert same == again
+
+    assert f"'{same}' is an order at a and b" in desk.refused("cancel", same)
+    assert f"'{same}' is an order at a and b" in desk.refused("modify", same, "--limit", "0.6")
+    assert f"'{same}' is an order at a and b" in desk.refused("risk", "explain", same)
+    (gone,) = desk.json("cancel", same, "--broker", "b")["canceled"]
+    assert gone["account"] == "b"
+    desk.stop()
+
+
+@pytest.mark.slow
+def test_an_emergency_stop_cancels_closes_lasts_and_is_ended_by_name(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.start()
+    desk.json("order", "buy", "EUR/USD", "5000", "--stop-loss", "0.5")
+    desk.json("order", "buy", "EUR/USD", "2000", "--limit", "0.5", "--broker", "b")
+
+    halted = desk.json("halt", "--flatten", "--why", "a drill", "--by", "ann")
+
+    assert halted["failed"] == []
+    assert (len(halted["canceled"]), len(halted["closed"])) == (1, 1)
+    assert desk.json("positions")["positions"] == []
+    assert desk.json("orders")["orders"] == []
+    refused = desk.json("order", "buy", "EUR/USD", "1000")
+    assert (refused["approved"], refused["code"]) == (False, "trading_halted")
+    assert "HALTED by ann: a drill" in desk.run("watch", "--once").output
+    desk.stop()
+    after = desk.json("order", "buy", "EUR/USD", "1000")
+    assert after["code"] == "trading_halted", "it lasts over restarts"
+    assert desk.run("todo").exit_code == 1
+    assert desk.run("resume", "--why", "the drill is over").exit_code == 0
+    assert desk.json("order", "buy", "EUR/USD", "1000")["status"] == "filled"
+    assert "nothing is halted" in desk.refused("resume", "--why", "again")
+
+
+@pytest.mark.slow
+def test_a_file_called_halt_stops_everything(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.start()
+    (tmp_path / "state" / "HALT").touch()
+    assert desk.engine is not None
+    assert desk.engine.stderr is not None
+    for line in desk.engine.stderr:
+        if "HALTED by file" in line:
+            break
+
+    assert desk.json("order", "buy", "EUR/USD", "1000")["code"] == "trading_halted"
+    desk.stop()
 
 
 @pytest.mark.slow

@@ -22,16 +22,16 @@ def show_check(answer: dict[str, Any]) -> int:
     return 0 if answer["approved"] else 1
 
 
-def explain(path: Path, order: str, *, as_json: bool) -> None:
+def explain(path: Path, order: str, broker: str | None, *, as_json: bool) -> None:
     """Print why an order was sent, by its client order id or the broker's id.
 
-    Raises ConfigError where the journal knows no such order.
+    Raises ConfigError where the journal knows no such order, or several.
     """
     file = Path(load_config(path).engine.state_dir) / "journal.db"
     if not file.exists():
         raise ConfigError(str(file), "no engine has run here", f"mtquant run --config {path}")
     with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True) as journal:
-        found = _found(journal, order)
+        found = _found(journal, order, broker)
     journal.close()
     if found is None:
         remedy = "`mtquant log --kind order` lists those there are."
@@ -48,14 +48,18 @@ def explain(path: Path, order: str, *, as_json: bool) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _found(journal: sqlite3.Connection, order: str) -> dict[str, Any] | None:
+def _found(journal: sqlite3.Connection, order: str, broker: str | None) -> dict[str, Any] | None:
     """Return an order's verdict, intent and events; None where there is none of that id."""
     by_broker = journal.execute(
-        "SELECT body ->> 'client_order_id' FROM entry "
-        "WHERE kind = 'order' AND body ->> 'order_id' = ?",
-        (order,),
-    ).fetchone()
-    cid = by_broker[0] if by_broker else order
+        "SELECT DISTINCT body ->> 'client_order_id', body ->> 'account' FROM entry "
+        "WHERE kind = 'order' AND body ->> 'order_id' = ? AND body ->> 'account' = ifnull(?, "
+        "body ->> 'account')",
+        (order, broker),
+    ).fetchall()
+    if len(by_broker) > 1:
+        where = " and ".join(account for _, account in by_broker)
+        raise ConfigError("order", f"{order!r} is an order at {where}", "Name one with --broker.")
+    cid = by_broker[0][0] if by_broker else order
     row = journal.execute(
         "SELECT seq, body FROM entry WHERE kind = 'intent' AND body ->> 'client_order_id' = ?",
         (cid,),

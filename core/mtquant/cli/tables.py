@@ -213,6 +213,21 @@ def show_todo(answer: dict[str, Any]) -> int:
     return 1 if answer["todo"] else 0
 
 
+def show_halted(answer: dict[str, Any]) -> int:
+    """Print what a halt did, and return 1 where something is left to do."""
+    _say(f"HALTED {answer['halted']}: nothing is opened", "bold red")
+    _say(f"{len(answer['canceled'])} orders cancelled, {len(answer['closed'])} positions closed")
+    for each in answer["failed"]:
+        _say(f"{each['account']}: {each['problem']}; say it again", "bold red")
+    return 1 if answer["failed"] else 0
+
+
+def show_resumed(answer: dict[str, Any]) -> int:  # noqa: ARG001 - as the others
+    """Print that trading goes on."""
+    _say("trading goes on")
+    return 0
+
+
 def show_stopping(answer: dict[str, Any]) -> int:
     """Print that the engine stops."""
     _say("stopping, after closing what the strategies hold" if answer["close"] else "stopping")

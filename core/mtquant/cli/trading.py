@@ -128,13 +128,14 @@ def risk_check(  # noqa: PLR0913, PLR0917 - the options of a command
 @risk.command("explain", epilog="Example: mtquant risk explain O12")
 def risk_explain(
     order_id: Annotated[str, typer.Argument(help="A client order id, or the broker's.")],
+    broker: Broker = None,
     config: ConfigPath = _HERE,
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
     """Say why an order was sent: every verdict, its limit and what it saw; from the journal."""
     from mtquant.cli.risk import explain  # noqa: PLC0415 - --help stays quick
 
-    explain(config, order_id, as_json=as_json)
+    explain(config, order_id, broker, as_json=as_json)
 
 
 def close(  # noqa: PLR0913, PLR0917 - the options of a command
@@ -337,6 +338,39 @@ def stop(
     _answer(config, "stop", arguments, show_stopping, as_json=as_json)
 
 
+def halt(
+    why: Annotated[str, typer.Option(help="Why, for the journal.")] = "told so",
+    flatten: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--flatten", help="Close every position at every broker, too.")
+    ] = False,
+    by: By = None,
+    config: ConfigPath = _HERE,
+    live: Live = False,  # noqa: FBT002 - a command line flag
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Emergency stop: open nothing any more, cancel what would, and close all if told to.
+
+    It lasts over restarts until `mtquant resume`. Closing, cancelling and protecting go on. Exit
+    code 1 where a broker could not be reached: say it again.
+    """
+    from mtquant.cli.tables import show_halted  # noqa: PLC0415 - --help stays quick
+
+    arguments = {"why": why, "flatten": flatten, "by": _by(by)}
+    _answer(config, "halt", arguments, show_halted, as_json=as_json, live=live)
+
+
+def resume(
+    why: Annotated[str, typer.Option(help="Why, for the journal.")],
+    by: By = None,
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """End an emergency stop."""
+    from mtquant.cli.tables import show_resumed  # noqa: PLC0415 - --help stays quick
+
+    _answer(config, "resume", {"why": why, "by": _by(by)}, show_resumed, as_json=as_json)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     examples: dict[Callable[..., None], str] = {
@@ -353,6 +387,8 @@ def register(app: typer.Typer) -> None:
         mode: 'mtquant mode trend semi --why "I am at my desk"',
         todo: "mtquant todo",
         stop: "mtquant stop --close",
+        halt: 'mtquant halt --flatten --why "prices make no sense"',
+        resume: 'mtquant resume --why "prices make sense again"',
     }
     for command, example in examples.items():
         app.command(epilog=f"Example: {example}")(command)

@@ -97,6 +97,8 @@ def _panel(title: str, inside: RenderableType) -> Panel:
 def _head(seen: dict[str, Any]) -> Text:
     state = "STOPPED" if seen["stopped"] else f"running, process {seen['process_id']}"
     style = "bold red" if seen["stopped"] else "bold"
+    if seen.get("halted"):
+        return Text(f"HALTED {seen['halted']}   mtquant resume", style="bold white on red")
     text = Text(f"mtquant  {seen['time'][:19].replace('T', ' ')} UTC  {state}", style=style)
     for each in seen["accounts"]:
         if not each["tradable"]:

@@ -105,6 +105,21 @@ class ModeArguments(Settings):
     by: str
 
 
+class HaltArguments(Settings):
+    """Stop all new exposure and cancel what would open; ``flatten`` closes every position too."""
+
+    why: str = Field(min_length=1)
+    flatten: bool = False
+    by: str
+
+
+class ResumeArguments(Settings):
+    """End a halt: who does it, and why."""
+
+    why: str = Field(min_length=1)
+    by: str
+
+
 class StopArguments(Settings):
     """How to stop: keep the positions, or close the strategies' first."""
 

@@ -15,15 +15,17 @@ from mtquant.control.arguments import (
     ByBroker,
     CancelArguments,
     CloseArguments,
+    HaltArguments,
     ModeArguments,
     ModifyArguments,
     Nothing,
     OrderArguments,
+    ResumeArguments,
     StopArguments,
 )
 from mtquant.control.looking import Looking
 from mtquant.control.trading import Trading
-from mtquant.decide import Answered, ModeSet
+from mtquant.decide import Answered, HaltSet, ModeSet
 from mtquant.engine import Engine
 from mtquant.errors import ConfigError
 
@@ -62,6 +64,8 @@ class Commands:
             "approve": Command(AnswerArguments, self._approve),
             "reject": Command(AnswerArguments, self._reject),
             "mode": Command(ModeArguments, self._mode),
+            "halt": Command(HaltArguments, self._halt),
+            "resume": Command(ResumeArguments, self._resume),
             "stop": Command(StopArguments, self._end),
         }
 
@@ -73,7 +77,11 @@ class Commands:
         command = self.table.get(name)
         if command is None:
             raise ConfigError("command", f"{name!r} is none", f"Have: {', '.join(self.table)}.")
-        return await command.run(command.arguments.read(arguments, name))
+        try:
+            return await command.run(command.arguments.read(arguments, name))
+        finally:
+            # What a person is told is on disk, where `log` and `risk explain` find it.
+            self._engine.wiring.journal.flush()
 
     async def _approve(self, asked: AnswerArguments) -> Answer:
         return await self._answer(asked, approved=True)
@@ -123,6 +131,22 @@ class Commands:
             )
         )
         return {"strategy": asked.strategy, "mode": asked.mode.value}
+
+    async def _halt(self, asked: HaltArguments) -> Answer:
+        """Halt first: whatever fails afterwards, nothing is opened any more."""
+        engine = self._engine
+        now = engine.wiring.clock.now()
+        engine.emit(HaltSet(time=now, on=True, by=asked.by, why=asked.why))
+        done = await Trading(engine).halt(flatten=asked.flatten, by=asked.by)
+        return {"halted": engine.book.halted} | done
+
+    async def _resume(self, asked: ResumeArguments) -> Answer:
+        engine = self._engine
+        if not engine.book.halted:
+            raise ConfigError("resume", "nothing is halted", "There is nothing to end.")
+        now = engine.wiring.clock.now()
+        engine.emit(HaltSet(time=now, on=False, by=asked.by, why=asked.why))
+        return {"halted": ""}
 
     async def _end(self, asked: StopArguments) -> Answer:
         if self._stop is None:

@@ -140,6 +140,8 @@ class Looking:
             )
             for each in engine.desk.in_doubt()
         ]
+        if engine.book.halted:
+            found.append((f"trading is halted {engine.book.halted}", 'mtquant resume --why "..."'))
         for name, book in engine.book.accounts.items():
             level = book.breaker.level if book.breaker else BreakerLevel.NORMAL
             if level is BreakerLevel.HALTED:
@@ -201,6 +203,7 @@ class Looking:
             "quotes": [quotes[name] for name in sorted(quotes)],
             "targets": wishes,
             "paused": engine.book.paused,
+            "halted": engine.book.halted,
             "suggestions": list(self._suggestions()),
             "log": list(engine.told),
         }

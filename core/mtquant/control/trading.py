@@ -193,6 +193,8 @@ class Trading:
             or (asked.everything and (asked.protections or each.position_id is None))
         ]
         kept = sum(each.position_id is not None for _, each in working) if asked.everything else 0
+        if asked.order:
+            _require_one(asked.order, [link for link, _ in wanted])
         if asked.order and not wanted:
             listed = ", ".join(each.order_id for _, each in working) or "none"
             raise ConfigError(
@@ -213,6 +215,31 @@ class Trading:
                 )
         return {"canceled": rows, "protections_kept": 0 if asked.protections else kept}
 
+    async def halt(self, *, flatten: bool, by: str) -> dict[str, Any]:
+        """Cancel what would open, everywhere; with ``flatten`` close every position, by ticket.
+
+        What fails is told and stops nothing else: ``failed`` says what is left to do.
+        """
+        canceled: list[dict[str, Any]] = []
+        closed: list[dict[str, Any]] = []
+        failed: list[dict[str, str]] = []
+        for link in self._engine.wiring.links.values():
+            try:
+                asked = CancelArguments(everything=True, broker=link.name, by=by)
+                found = (await self.cancel(asked))["canceled"]
+                canceled += [each for each in found if "problem" not in each]
+                failed += [each for each in found if "problem" in each]
+                held = await link.positions() if flatten else ()
+                closed += [await self._close(link, position, None, by) for position in held]
+            except (BrokerError, ConfigError) as error:
+                failed.append({"account": link.name, "problem": str(error)})
+        failed += [
+            {"account": each["account"], "problem": f"not closed: {each.get('status', '')}"}
+            for each in closed
+            if each.get("status") != "filled"
+        ]
+        return {"canceled": canceled, "closed": closed, "failed": failed}
+
     async def modify(self, asked: ModifyArguments) -> dict[str, Any]:
         """Change a working order, or what protects a position."""
         working = [
@@ -220,6 +247,7 @@ class Trading:
             for link, each in await self._working(asked.broker)
             if asked.target in {each.order_id, each.client_order_id}
         ]
+        _require_one(asked.target, [link for link, _ in working])
         if working:
             return await self._modify(*working[0], asked)
         positions = await self._positions(asked.broker)
@@ -391,6 +419,13 @@ class Trading:
             if link.connected:
                 found += [(link, each) for each in await link.working_orders()]
         return found
+
+
+def _require_one(order: str, found: list[Link]) -> None:
+    """Refuse an id under which several brokers have an order: each numbers its own."""
+    if len(found) > 1:
+        where = " and ".join(link.name for link in found)
+        raise ConfigError("order", f"{order!r} is an order at {where}", "Name one with --broker.")
 
 
 def _kind(asked: OrderArguments) -> OrderType:

@@ -29,6 +29,7 @@ from mtquant.decide.events import (
     Event,
     FeedChanged,
     Filled,
+    HaltSet,
     ModeSet,
     Opened,
     Ordered,
@@ -88,6 +89,7 @@ class Decider:
             Ordered: self.persons.order,
             CloseOrdered: self.persons.close,
             Answered: self.persons.answer,
+            HaltSet: self._halt_set,
         }
         self.pursuit = Pursuit(self.rules.modes, self.persons, passive=self.rules.passive)
 
@@ -218,6 +220,22 @@ class Decider:
             flow.record("feed_resumed", {"symbol": event.symbol})
             flow.tell(Level.INFO, f"{event.symbol} goes on: its prices come again")
             self.pursuit.pursue(flow, event.symbol)
+
+    def _halt_set(self, flow: Flow, event: HaltSet) -> None:
+        """Stop all new exposure, or let it go on; said again it changes nothing."""
+        if event.on == bool(self.book.halted):
+            return
+        self.book.halted = f"by {event.by}: {event.why}" if event.on else ""
+        flow.record("halt", {"on": event.on, "by": event.by, "why": event.why}, durable=True)
+        if event.on:
+            message = (
+                f"HALTED by {event.by}: {event.why}. Nothing is opened; `mtquant resume` ends it"
+            )
+            flow.tell(Level.ALARM, message)
+            return
+        flow.tell(Level.INFO, f"trading goes on, by {event.by}: {event.why}")
+        for symbol in self.book.targets:
+            self.pursuit.pursue(flow, symbol)
 
     def _mode_set(self, flow: Flow, event: ModeSet) -> None:
         configured = self.rules.modes.get(event.strategy_id, Mode.AUTO)

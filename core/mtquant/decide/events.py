@@ -150,6 +150,16 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HaltSet:
+    """A person stopped all new exposure, or (``on`` False) lets trading go on."""
+
+    time: int
+    on: bool
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ticked:
     """Time passed, and nothing else happened: what has a time limit is looked at."""
 
@@ -169,6 +179,7 @@ Event = (
     | Ordered
     | CloseOrdered
     | Answered
+    | HaltSet
     | Ticked
 )
 

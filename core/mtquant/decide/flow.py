@@ -109,7 +109,12 @@ class Flow:
         )
 
     def _level(self, breaker: BreakerState | None, account: Account) -> BreakerLevel:
-        """Return the breaker's level; stale or missing equity counts as REDUCING at least."""
+        """Return the breaker's level; stale or missing equity counts as REDUCING at least.
+
+        A halt by a person is a halt, whatever the breaker says.
+        """
+        if self.book.halted:
+            return BreakerLevel.HALTED
         fresh = self.book.time - account.time <= EQUITY_MAX_AGE_S * SECOND
         if breaker is None or not fresh:
             return max(BreakerLevel.REDUCING, breaker.level if breaker else BreakerLevel.NORMAL)
