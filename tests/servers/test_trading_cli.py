@@ -205,7 +205,7 @@ def test_a_mistake_is_told_by_name_with_the_remedy(
 
 
 def test_the_gate_is_asked_without_sending_anything(desk: Desk) -> None:
-    passed = desk.run("risk", "check", "buy", "EUR/USD", "10000")
+    passed = desk.run("risk", "check", "buy", "EUR/USD", "7000", "--by", "ann")
     assert passed.exit_code == 0, passed.output
     assert "nothing was sent" in passed.output
     refused = desk.json("risk", "check", "buy", "EUR/USD", "50000000")
