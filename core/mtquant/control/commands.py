@@ -23,6 +23,8 @@ from mtquant.control.arguments import (
     ResumeArguments,
     StopArguments,
 )
+from mtquant.control.changing import Changing
+from mtquant.control.finding import refresh
 from mtquant.control.looking import Looking
 from mtquant.control.trading import Trading
 from mtquant.decide import Answered, HaltSet, ModeSet
@@ -60,7 +62,7 @@ class Commands:
             "check": Command(OrderArguments, trading.check),
             "close": Command(CloseArguments, trading.close),
             "cancel": Command(CancelArguments, trading.cancel),
-            "modify": Command(ModifyArguments, trading.modify),
+            "modify": Command(ModifyArguments, Changing(engine).modify),
             "approve": Command(AnswerArguments, self._approve),
             "reject": Command(AnswerArguments, self._reject),
             "mode": Command(ModeArguments, self._mode),
@@ -99,7 +101,7 @@ class Commands:
             problem = f"suggestion {asked.number} {f'is {known}' if known else 'does not exist'}"
             raise ConfigError("number", problem, "`mtquant suggestions` lists those that wait.")
         if approved:
-            await Trading(engine).refresh(suggestion.account, suggestion.order.instrument)
+            await refresh(engine, suggestion.account, suggestion.order.instrument)
         engine.emit(
             Answered(
                 time=engine.wiring.clock.now(),

@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 from mtquant.clock import format_time
 from mtquant.contract import BreakerLevel
 from mtquant.control.arguments import ByBroker, Nothing
+from mtquant.control.finding import links
 from mtquant.decide import signal_body
 from mtquant.engine import Engine
-from mtquant.errors import BrokerError, ConfigError
+from mtquant.errors import BrokerError
 from mtquant.link import Link
 from mtquant.model import Account, OrderReport, Position, Quote, plain
 
@@ -22,19 +23,6 @@ _ACCOUNT = TypeAdapter(Account)
 _POSITIONS = TypeAdapter(tuple[Position, ...])
 _ORDERS = TypeAdapter(tuple[OrderReport, ...])
 _QUOTES = TypeAdapter(tuple[Quote, ...])
-
-
-def links(engine: Engine, broker: str | None) -> list[Link]:
-    """Return the links of the named account, or of all.
-
-    Raises ConfigError where there is none of that name.
-    """
-    found = engine.wiring.links
-    if broker is None:
-        return list(found.values())
-    if broker not in found:
-        raise ConfigError("broker", f"no broker {broker!r}", f"Brokers: {', '.join(found)}.")
-    return [found[broker]]
 
 
 class Looking:

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from mtquant.contract import Level
 from mtquant.control.arguments import (
     CancelArguments,
     CloseArguments,
-    ModifyArguments,
     OrderArguments,
 )
-from mtquant.control.looking import links
+from mtquant.control.finding import (
+    links,
+    open_positions,
+    refresh,
+    require_one,
+    working_orders,
+)
 from mtquant.decide import (
-    AccountSeen,
     Close,
     CloseOrdered,
     Effect,
     Ordered,
     Record,
     Submit,
-    Tell,
 )
 from mtquant.engine import Engine
-from mtquant.errors import BrokerError, ConfigError, OutcomeUnknown, Refused
+from mtquant.errors import BrokerError, ConfigError
 from mtquant.link import Link
 from mtquant.model import (
-    UNCHANGED,
     CloseRequest,
-    ModifyRequest,
-    OrderReport,
     OrderRequest,
     OrderType,
     Position,
-    ProtectionRequest,
     TimeInForce,
     plain,
 )
@@ -55,7 +52,7 @@ class Trading:
         """Send an order that the gate lets pass, and return what became of it."""
         engine = self._engine
         account = self._route(asked.symbol, asked.broker)
-        await self.refresh(account, asked.symbol)
+        await refresh(self._engine, account, asked.symbol)
         order = self._asked(asked)
         now = engine.wiring.clock.now()
         effects = engine.emit(Ordered(time=now, by=asked.by, account=account, order=order))
@@ -64,7 +61,7 @@ class Trading:
     async def check(self, asked: OrderArguments) -> dict[str, Any]:
         """Return what the gate says of an order now; nothing is sent and nothing is journaled."""
         account = self._route(asked.symbol, asked.broker)
-        await self.refresh(account, asked.symbol)
+        await refresh(self._engine, account, asked.symbol)
         decider = self._engine.wiring.decider
         decision = decider.review_change(asked.by, account, self._asked(asked), instead_of="")
         if decision is None:
@@ -92,7 +89,7 @@ class Trading:
 
     async def close(self, asked: CloseArguments) -> dict[str, Any]:
         """Close a position, or part of it, at every account that holds it."""
-        found = await self._positions(asked.broker)
+        found = await open_positions(self._engine, asked.broker)
         held = [
             (link, each)
             for link, each in found
@@ -185,7 +182,7 @@ class Trading:
         """Cancel a working order, or all of them."""
         if bool(asked.order) == asked.everything:
             raise ConfigError("order", "say which", "Name one order, or --all.")
-        working = await self._working(asked.broker)
+        working = await working_orders(self._engine, asked.broker)
         wanted = [
             (link, each)
             for link, each in working
@@ -194,7 +191,7 @@ class Trading:
         ]
         kept = sum(each.position_id is not None for _, each in working) if asked.everything else 0
         if asked.order:
-            _require_one(asked.order, [link for link, _ in wanted])
+            require_one(asked.order, [link for link, _ in wanted])
         if asked.order and not wanted:
             listed = ", ".join(each.order_id for _, each in working) or "none"
             raise ConfigError(
@@ -240,157 +237,6 @@ class Trading:
         ]
         return {"canceled": canceled, "closed": closed, "failed": failed}
 
-    async def modify(self, asked: ModifyArguments) -> dict[str, Any]:
-        """Change a working order, or what protects a position."""
-        working = [
-            (link, each)
-            for link, each in await self._working(asked.broker)
-            if asked.target in {each.order_id, each.client_order_id}
-        ]
-        _require_one(asked.target, [link for link, _ in working])
-        if working:
-            return await self._modify(*working[0], asked)
-        positions = await self._positions(asked.broker)
-        held = [
-            (link, each)
-            for link, each in positions
-            if asked.target in {each.position_id, each.instrument}
-        ]
-        if len(held) != 1:
-            problem = f"{asked.target!r} is {len(held) or 'no'} working order or open position"
-            remedy = "Name one by its id: `mtquant orders` and `mtquant positions` list them."
-            raise ConfigError("target", problem, remedy)
-        return await self._protect(*held[0], asked)
-
-    async def _modify(
-        self, link: Link, order: OrderReport, asked: ModifyArguments
-    ) -> dict[str, Any]:
-        """Change a working order; one that would come to more risk than before isn't sent."""
-        if asked.quantity is not None and asked.quantity > order.quantity:
-            raise ConfigError(
-                "quantity",
-                f"{plain(asked.quantity)} is more than the order's {plain(order.quantity)}",
-                "A change can't add risk past the gate: place another order.",
-            )
-        request = ModifyRequest(
-            client_order_id=self._engine.wiring.decider.ids.new(),
-            order_id=order.order_id,
-            quantity=asked.quantity,
-            limit_price=asked.limit,
-            stop_price=asked.stop,
-            **_protections(asked),
-        )
-        await self.refresh(link.name, order.instrument)
-        self._check(link, order, request, asked)
-        report = await self._change(link, request, asked.by, lambda: link.modify(request))
-        return {
-            "account": link.name,
-            "order_id": report.order_id,
-            "status": report.status.value,
-            "quantity": plain(report.quantity),
-            "limit_price": report.limit_price and plain(report.limit_price),
-            "stop_price": report.stop_price and plain(report.stop_price),
-            "stop_loss": report.stop_loss and plain(report.stop_loss),
-            "take_profit": report.take_profit and plain(report.take_profit),
-        }
-
-    def _check(
-        self, link: Link, order: OrderReport, request: ModifyRequest, asked: ModifyArguments
-    ) -> None:
-        """Ask the gate about the order as it would be; raises ConfigError where it says no."""
-
-        def after(change: object, before: Decimal | None) -> Decimal | None:
-            return before if change is UNCHANGED else change  # type: ignore[return-value]
-
-        changed = OrderRequest(
-            client_order_id=request.client_order_id,
-            instrument=order.instrument,
-            side=order.side,
-            order_type=order.order_type,
-            quantity=(request.quantity or order.quantity) - order.filled_quantity,
-            limit_price=request.limit_price or order.limit_price,
-            stop_price=request.stop_price or order.stop_price,
-            stop_loss=after(request.stop_loss, order.stop_loss),
-            take_profit=after(request.take_profit, order.take_profit),
-        )
-        if order.reduce_only or order.position_id is not None:
-            return  # what only closes is not asked about new exposure
-        decider = self._engine.wiring.decider
-        decision = decider.review_change(
-            asked.by, link.name, changed, instead_of=order.client_order_id or ""
-        )
-        if decision is None:
-            raise ConfigError(asked.target, f"nothing is known of {link.name} yet", "Wait.")
-        self._engine.wiring.journal.append("verdict", decision.payload())
-        if not decision.approved:
-            raise ConfigError(asked.target, f"vetoed ({decision.code})", decision.message)
-
-    async def _protect(
-        self, link: Link, position: Position, asked: ModifyArguments
-    ) -> dict[str, Any]:
-        for name in ("quantity", "limit", "stop"):
-            if getattr(asked, name) is not None:
-                raise ConfigError(
-                    name,
-                    f"a position has no {name}",
-                    "Use --stop-loss, --take-profit or --trailing-stop; `mtquant close` makes it "
-                    "smaller.",
-                )
-        request = ProtectionRequest(
-            client_order_id=self._engine.wiring.decider.ids.new(),
-            position_id=position.position_id,
-            **_protections(asked),
-        )
-        after = await self._change(link, request, asked.by, lambda: link.protect(request))
-        return {
-            "account": link.name,
-            "position_id": after.position_id,
-            "instrument": after.instrument,
-            "stop_loss": after.stop_loss and plain(after.stop_loss),
-            "take_profit": after.take_profit and plain(after.take_profit),
-            "trailing_stop": after.trailing_stop and plain(after.trailing_stop),
-        }
-
-    async def _change(
-        self,
-        link: Link,
-        request: ModifyRequest | ProtectionRequest,
-        by: str,
-        send: Callable[[], Awaitable[T]],
-    ) -> T:
-        """Journal a change, send it once, and say plainly where its fate isn't known."""
-        journal = self._engine.wiring.journal
-        cid = request.client_order_id
-        body = {"account": link.name, "id": cid, "by": by, "request": repr(request)}
-        journal.append("change", body, durable=True)
-        try:
-            async with link.lock:
-                report = await send()
-        except Refused as error:
-            journal.append("change_ended", {"id": cid, "outcome": f"{error.code}: {error}"})
-            raise
-        except OutcomeUnknown as error:
-            journal.append("change_ended", {"id": cid, "outcome": f"unknown: {error}"})
-            message = f"whether the change {cid} at {link.name} was made is not known: {error}"
-            self._engine.tell(Tell(level=Level.ALARM, message=message))
-            raise
-        journal.append("change_ended", {"id": cid, "outcome": "made"})
-        return report
-
-    async def refresh(self, account: str, symbol: str) -> None:
-        """Take in the account's money, and the prices that an order in ``symbol`` is judged by."""
-        engine, link = self._engine, self._engine.wiring.links[account]
-        listed = link.symbols.instruments
-        link.symbols.instrument(symbol)
-        money = await link.account()
-        book = engine.book.account(account)
-        valued = {symbol, *book.holdings, *(each.instrument for each in book.working.values())}
-        pairs = [{listed[name].quote, money.currency} for name in valued if name in listed]
-        rates = {name for name, each in listed.items() if {each.base, each.quote} in pairs}
-        quotes = await link.quotes(tuple(sorted((valued & listed.keys()) | rates)))
-        now = engine.wiring.clock.now()
-        engine.emit(AccountSeen(time=now, name=account, account=money, quotes=quotes))
-
     def _route(self, symbol: str, broker: str | None) -> str:
         """Return the account that an order in ``symbol`` goes to; raises ConfigError for none."""
         engine = self._engine
@@ -406,27 +252,6 @@ class Trading:
         why = "; ".join(f"{name}: {states[name].why}" for name in wanted)
         raise ConfigError("symbol", f"{symbol!r} can't be traded now ({why})", "mtquant doctor")
 
-    async def _positions(self, broker: str | None) -> list[tuple[Link, Position]]:
-        found = []
-        for link in links(self._engine, broker):
-            if link.connected:
-                found += [(link, each) for each in await link.positions()]
-        return found
-
-    async def _working(self, broker: str | None) -> list[tuple[Link, OrderReport]]:
-        found = []
-        for link in links(self._engine, broker):
-            if link.connected:
-                found += [(link, each) for each in await link.working_orders()]
-        return found
-
-
-def _require_one(order: str, found: list[Link]) -> None:
-    """Refuse an id under which several brokers have an order: each numbers its own."""
-    if len(found) > 1:
-        where = " and ".join(link.name for link in found)
-        raise ConfigError("order", f"{order!r} is an order at {where}", "Name one with --broker.")
-
 
 def _kind(asked: OrderArguments) -> OrderType:
     if asked.limit is not None and asked.stop is not None:
@@ -434,19 +259,6 @@ def _kind(asked: OrderArguments) -> OrderType:
     if asked.limit is not None:
         return OrderType.LIMIT
     return OrderType.MARKET if asked.stop is None else OrderType.STOP
-
-
-def _protections(asked: ModifyArguments) -> dict[str, Any]:
-    """Return what changes of the protections: a price, None to take away, or unchanged."""
-    names = ("stop_loss", "take_profit", "trailing_stop")
-    for name in asked.clear:
-        if getattr(asked, name) is not None:
-            raise ConfigError(name, "is both set and cleared", "Do one of the two.")
-    return {
-        name: None if name in asked.clear else UNCHANGED if value is None else value
-        for name in names
-        for value in (getattr(asked, name),)
-    }
 
 
 def _see(found: list[tuple[Link, Position]]) -> str:
