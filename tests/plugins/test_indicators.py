@@ -18,11 +18,13 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from talib.abstract import Function  # type: ignore[attr-defined]  # the stub leaves it out
 
 from mtquant import Indicator
 from mtquant.model import Bar, Timeframe
 from mtquant.model.arrays import BarArrays
 from mtquant_indicators import indicators
+from mtquant_indicators.base import TaLibIndicator
 from mtquant_sources import sources
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -30,6 +32,9 @@ INDICATORS = {each.name: each for each in indicators()}
 SOURCES = {each.name: each for each in sources()}
 NAMES = sorted(INDICATORS)
 PERIODIC = sorted(name for name in NAMES if "period" in INDICATORS[name].Settings.model_fields)
+INPUTS: dict[str, tuple[str, ...]] = {
+    name: getattr(each, "inputs", ()) for name, each in INDICATORS.items()
+}
 FILES = {
     "gbpusd-m1-bid-2012": Timeframe.M1,
     "eurusd-d1": Timeframe.D1,
@@ -37,6 +42,18 @@ FILES = {
 }
 SERIES = [*FILES, "walk", "ecb"]
 FIELDS = ("time", "open", "high", "low", "close", "volume")
+OTHER_SETTINGS: list[tuple[str, dict[str, float]]] = [
+    ("macd", {"fast": 2, "slow": 3, "signal": 2}),
+    ("macd", {"fast": 5, "slow": 80, "signal": 40}),
+    ("stochastic", {"k": 2, "smooth": 2, "d": 2}),
+    ("stochastic", {"k": 5, "smooth": 20, "d": 3}),
+    ("keltner", {"period": 2, "atr_period": 2, "multiple": 0.5}),
+    ("keltner", {"period": 5, "atr_period": 50, "multiple": 3}),
+    ("keltner", {"period": 50, "atr_period": 5, "multiple": 1.7}),
+    ("keltner", {"period": 21, "atr_period": 20}),
+    ("bollinger", {"period": 7, "deviations": 2.5}),
+    *[("hull", {"period": float(period)}) for period in (3, 8, 9, 15, 16, 17)],
+]
 Floats = NDArray[np.float64]
 LONGEST = 20_000
 """How many bars of a real series are stepped through."""
@@ -96,6 +113,12 @@ def cut(bars: BarArrays, start: int, end: int) -> BarArrays:
     return replace(bars, **{each: getattr(bars, each)[start:end] for each in FIELDS})
 
 
+def with_bad(bars: BarArrays, field: str, at: int, bad: float) -> BarArrays:
+    column = getattr(bars, field).copy()
+    column[at] = bad
+    return replace(bars, **dict[str, Any]({field: column}))
+
+
 def same(left: Mapping[str, Floats], right: Mapping[str, Floats]) -> bool:
     """Whether all lines are equal to the bit, where NaN equals NaN."""
     return left.keys() == right.keys() and all(
@@ -126,6 +149,33 @@ def test_stepping_gives_the_bits_of_batch_at_any_length(name: str, period: int) 
     indicator = make(name, period=period)
 
     assert same(stepped(indicator, bars), indicator.batch(bars))
+
+
+@pytest.mark.parametrize(("name", "settings"), OTHER_SETTINGS)
+def test_stepping_gives_the_bits_of_batch_at_other_settings(
+    name: str, settings: dict[str, float]
+) -> None:
+    bars = cut(series("walk"), 0, 400)
+    indicator = make(name, **settings)
+    batch = indicator.batch(bars)
+
+    assert same(stepped(indicator, bars), batch)
+    for line in batch.values():
+        assert np.isnan(line[: indicator.warmup - 1]).all()
+        assert np.isfinite(line[indicator.warmup - 1 :]).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ta_lib_knows_the_same_lookbacks(name: str) -> None:
+    several = [{}, *(settings for kind, settings in OTHER_SETTINGS if kind == name)]
+    if name in PERIODIC:
+        several += [{"period": period} for period in (2, 3, 50, 5000)]
+    for settings in several:
+        indicator = make(name, **settings)
+        assert isinstance(indicator, TaLibIndicator)
+        for call in indicator.calls():
+            known = Function(call.function, **call.parameters)
+            assert call.lookback == known.lookback, (call.function, settings)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -207,22 +257,23 @@ def by_rsi(bars: BarArrays) -> dict[str, Floats]:
     return {"value": from_bar(1, 100 * gain / (gain + loss))}
 
 
-def by_macd(bars: BarArrays) -> dict[str, Floats]:
+def by_macd(bars: BarArrays, fast: int = 12, slow: int = 26, signal: int = 9) -> dict[str, Floats]:
     # Both averages have their first value at the slow one's first bar.
-    fast = from_bar(14, seeded(bars.close[14:], 12, 2 / 13))
-    macd = fast - seeded(bars.close, 26, 2 / 27)
-    signal = from_bar(25, seeded(macd[25:], 9, 2 / 10))
-    macd = np.where(np.isnan(signal), np.nan, macd)
-    return {"macd": macd, "signal": signal, "histogram": macd - signal}
+    later = slow - fast
+    quick = from_bar(later, seeded(bars.close[later:], fast, 2 / (fast + 1)))
+    macd = quick - seeded(bars.close, slow, 2 / (slow + 1))
+    smooth = from_bar(slow - 1, seeded(macd[slow - 1 :], signal, 2 / (signal + 1)))
+    macd = np.where(np.isnan(smooth), np.nan, macd)
+    return {"macd": macd, "signal": smooth, "histogram": macd - smooth}
 
 
-def by_stochastic(bars: BarArrays) -> dict[str, Floats]:
-    high, low = pd.Series(bars.high).rolling(14).max(), pd.Series(bars.low).rolling(14).min()
+def by_stochastic(bars: BarArrays, k: int = 14, smooth: int = 3, d: int = 3) -> dict[str, Floats]:
+    high, low = pd.Series(bars.high).rolling(k).max(), pd.Series(bars.low).rolling(k).min()
     wide = high - low
     raw = (100 * (pd.Series(bars.close) - low) / wide).mask(wide == 0, 0.0)
-    k = raw.rolling(3).mean()
-    d = k.rolling(3).mean()
-    return {"k": k.mask(d.isna()).to_numpy(), "d": d.to_numpy()}
+    slow = raw.rolling(smooth).mean()
+    signal = slow.rolling(d).mean()
+    return {"k": slow.mask(signal.isna()).to_numpy(), "d": signal.to_numpy()}
 
 
 def by_cci(bars: BarArrays) -> dict[str, Floats]:
@@ -274,9 +325,9 @@ def by_lowest(bars: BarArrays) -> dict[str, Floats]:
     return {"value": pd.Series(bars.low).rolling(20).min().to_numpy()}
 
 
-def by_bollinger(bars: BarArrays) -> dict[str, Floats]:
-    rolled = pd.Series(bars.close).rolling(20)
-    middle, off = rolled.mean(), 2 * rolled.std(ddof=0)
+def by_bollinger(bars: BarArrays, period: int = 20, deviations: float = 2) -> dict[str, Floats]:
+    rolled = pd.Series(bars.close).rolling(period)
+    middle, off = rolled.mean(), deviations * rolled.std(ddof=0)
     lines = {"upper": middle + off, "middle": middle, "lower": middle - off}
     return {name: line.to_numpy() for name, line in lines.items()}
 
@@ -286,10 +337,17 @@ def by_donchian(bars: BarArrays) -> dict[str, Floats]:
     return {"upper": high, "middle": (high + low) / 2, "lower": low}
 
 
-def by_keltner(bars: BarArrays) -> dict[str, Floats]:
+def by_keltner(
+    bars: BarArrays, period: int = 20, atr_period: int = 10, multiple: float = 2
+) -> dict[str, Floats]:
     typical = (bars.high + bars.low + bars.close) / 3
-    # The range's first value, at bar 20, is the mean of the ten up to there.
-    middle, off = seeded(typical, 20, 2 / 21), 2 * from_bar(10, wilder(true_range(bars)[9:], 10))
+    # Both start at the later one's first bar with the mean of the bars up to there.
+    start = max(period - 1, atr_period)
+    middle = from_bar(
+        start - period + 1, seeded(typical[start - period + 1 :], period, 2 / (period + 1))
+    )
+    skipped = start - atr_period
+    off = multiple * from_bar(skipped + 1, wilder(true_range(bars)[skipped:], atr_period))
     return {"upper": middle + off, "middle": middle, "lower": middle - off}
 
 
@@ -320,7 +378,7 @@ def by_vwap(bars: BarArrays) -> dict[str, Floats]:
     return {"value": (summed["money"] / summed["volume"].replace(0, np.nan)).to_numpy()}
 
 
-FORMULAS: dict[str, Callable[[BarArrays], dict[str, Floats]]] = {
+FORMULAS: dict[str, Callable[..., dict[str, Floats]]] = {
     name.removeprefix("by_"): formula
     for name, formula in list(globals().items())
     if name.startswith("by_")
@@ -331,8 +389,29 @@ FORMULAS: dict[str, Callable[[BarArrays], dict[str, Floats]]] = {
 @pytest.mark.parametrize("data", SERIES)
 def test_pandas_agrees(data: str, name: str) -> None:
     bars = cut(series(data), 0, 4000)
-    ours, theirs = make(name).batch(bars), FORMULAS[name](bars)
 
+    agree(name, make(name).batch(bars), FORMULAS[name](bars), bars)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("bollinger", {"period": 7, "deviations": 2.5}),
+        ("keltner", {"period": 5, "atr_period": 50, "multiple": 3}),
+        ("keltner", {"period": 50, "atr_period": 5, "multiple": 1.7}),
+        ("macd", {"fast": 5, "slow": 40, "signal": 12}),
+        ("stochastic", {"k": 9, "smooth": 4, "d": 7}),
+    ],
+)
+def test_pandas_agrees_at_other_settings(name: str, settings: dict[str, float]) -> None:
+    bars = cut(series("walk"), 0, 2000)
+
+    agree(name, make(name, **settings).batch(bars), FORMULAS[name](bars, **settings), bars)
+
+
+def agree(
+    name: str, ours: Mapping[str, Floats], theirs: Mapping[str, Floats], bars: BarArrays
+) -> None:
     assert ours.keys() == theirs.keys()
     for line, values in ours.items():
         # Differences of prices and variances lose digits where hardly anything moves.
@@ -394,14 +473,13 @@ def test_a_line_that_is_not_there_is_told_with_those_that_are() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("at", [3, 100])
+@pytest.mark.parametrize("at", [3, 24, 100])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bar_that_is_not_finite_is_refused_and_forgotten(name: str, at: int, bad: float) -> None:
     bars, indicator = cut(series("walk"), 0, 200), make(name)
-    reads = str(getattr(type(indicator), "inputs", ("close",))[0])
-    column = getattr(bars, reads).copy()
-    column[at] = bad
-    broken = replace(bars, **dict[str, Any]({reads: column}))
+    # 24 opens a day, and each bar has another of the fields that it reads be bad.
+    reads = INPUTS[name][at % len(INPUTS[name])]
+    broken = with_bad(bars, reads, at, bad)
     place = f"{name}: the H1 bar of USD/JPY at 2024-01-0{1 + at // 24}T0{at % 24}:00:00Z"
 
     with pytest.raises(ValueError, match=place):
@@ -416,6 +494,46 @@ def test_a_bar_that_is_not_finite_is_refused_and_forgotten(name: str, at: int, b
             kept.append(indicator.line(line)[0])
 
     assert same({line: np.array(kept) for line, kept in values.items()}, indicator.batch(bars))
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, each) for name in NAMES for each in FIELDS[1:]])
+def test_what_it_reads_must_be_finite_and_nothing_else(name: str, field: str) -> None:
+    broken = with_bad(cut(series("walk"), 0, 60), field, 40, math.nan)
+    indicator = make(name)
+    stepped(indicator, cut(broken, 0, 40))
+    before = [indicator.line(line)[0] for line in indicator.lines]
+
+    if field not in INPUTS[name]:
+        indicator.batch(broken)
+        indicator.update(broken.bar(40))
+        return
+    for refused in (lambda: indicator.batch(broken), lambda: indicator.update(broken.bar(40))):
+        with pytest.raises(ValueError, match=f"{field} nan"):
+            refused()
+    after = [indicator.line(line)[0] for line in indicator.lines]
+    assert np.array_equal(before, after, equal_nan=True)
+
+
+# The handle of TA-Lib's KC refuses a typical price that is too large; its function gives infinity.
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"keltner"}))
+def test_prices_whose_sum_is_too_large_are_finite(name: str) -> None:
+    bars, indicator = cut(series("walk"), 0, 60), make(name)
+    large: dict[str, Any] = {each: np.full(60, 1.7e308) for each in FIELDS[1:5]}
+    bars = replace(bars, **large)
+
+    with np.errstate(over="ignore"):
+        batch = indicator.batch(bars)
+
+    assert same(stepped(indicator, bars), batch)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_bar_and_none_are_series_too(name: str) -> None:
+    for count in (0, 1):
+        bars, indicator = cut(series("walk"), 0, count), make(name)
+        batch = indicator.batch(bars)
+        assert same(stepped(indicator, bars), batch)
+        assert {line.shape for line in batch.values()} == {(count,)}
 
 
 @pytest.mark.parametrize("count", [0, 1, 14])
@@ -437,8 +555,14 @@ def test_a_period_out_of_bounds_is_refused(name: str, bad: object) -> None:
 def test_every_number_of_its_settings_has_bounds(name: str) -> None:
     for key, field in INDICATORS[name].Settings.model_fields.items():
         if field.annotation in {int, float}:
-            with pytest.raises(ValidationError, match=key):
-                make(name, **{key: 10**9})
+            for bad in (10**9, 0, -1, math.nan, math.inf):
+                with pytest.raises(ValidationError, match=key):
+                    make(name, **{key: bad})
+
+
+def test_a_session_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(ValidationError, match="'day' or 'none'"):
+        make("vwap", session="week")
 
 
 def test_the_fast_average_of_macd_must_be_faster() -> None:
@@ -466,6 +590,69 @@ def test_the_average_price_starts_anew_with_each_day_unless_told_otherwise() -> 
 
     assert daily[24] == pytest.approx(typical[24], rel=1e-12)
     assert running["value"][24] == pytest.approx(typical[:25].mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("session", "unknown"), [("day", [0, 1, 2, 24, 25, 48]), ("none", [0, 1, 2])]
+)
+def test_the_average_price_is_unknown_until_there_is_volume(
+    session: str, unknown: list[int]
+) -> None:
+    volume = np.ones(60)
+    volume[[0, 1, 2, 5, 24, 25, 30, 48]] = 0
+    bars, indicator = (
+        replace(cut(series("walk"), 0, 60), volume=volume),
+        make("vwap", session=session),
+    )
+    batch = indicator.batch(bars)
+
+    assert np.flatnonzero(np.isnan(batch["value"])).tolist() == unknown
+    assert same(stepped(indicator, bars), batch)
+
+
+@pytest.mark.parametrize("session", ["day", "none"])
+@pytest.mark.parametrize("volume", [0.0, -1.0])
+def test_without_any_volume_there_is_no_average_price(session: str, volume: float) -> None:
+    bars = replace(cut(series("walk"), 0, 60), volume=np.full(60, volume))
+    indicator = make("vwap", session=session)
+
+    assert np.isnan(indicator.batch(bars)["value"]).all()
+    assert np.isnan(stepped(indicator, bars)["value"]).all()
+    assert not indicator.ready
+
+
+def test_a_refused_bar_of_the_next_day_opens_no_session() -> None:
+    bars, indicator = cut(series("walk"), 0, 20), make("vwap")
+    tomorrow = replace(bars.bar(10), time=bars.bar(10).time + 86_400 * 10**9, close=math.nan)
+    stepped(indicator, cut(bars, 0, 10))
+
+    with pytest.raises(ValueError, match="close nan"):
+        indicator.update(tomorrow)
+
+    rest = stepped(indicator, bars, 10)["value"]
+    assert np.array_equal(rest, indicator.batch(bars)["value"][10:])
+
+
+@pytest.mark.parametrize("seconds", [60, 14_400, 86_400])
+def test_sessions_of_any_number_of_bars_step_as_batch(seconds: int) -> None:
+    bars = cut(series("walk"), 0, 3000)
+    bars = replace(bars, time=np.arange(3000) * seconds * 10**9, volume=volumes(3000))
+
+    assert same(stepped(make("vwap"), bars), make("vwap").batch(bars))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_market_that_never_moves_has_values(name: str) -> None:
+    bars = cut(series("walk"), 0, 60)
+    still: dict[str, Any] = {each: np.full(60, 1.5) for each in FIELDS[1:]}
+    bars, indicator = replace(bars, **still), make(name)
+    batch = indicator.batch(bars)
+
+    assert same(stepped(indicator, bars), batch)
+    for line in batch.values():
+        assert np.isfinite(line[indicator.warmup - 1 :]).all()
+    if name in {"adx", "cci", "roc", "rsi", "atr", "stddev", "stochastic"}:
+        assert {line[-1] for line in batch.values()} == {0}
 
 
 @pytest.mark.parametrize("name", NAMES)

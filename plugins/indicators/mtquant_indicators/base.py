@@ -91,7 +91,8 @@ class TaLibIndicator(Indicator[S]):
     def compute(self, bar: Bar) -> Values:
         """Take one closed bar; raises ValueError, and forgets it, where it isn't finite."""
         picked = self._pick(bar)
-        if not math.isfinite(sum(picked)):
+        # One sum costs a fraction of looking at each; it may be too large where its parts are not.
+        if not math.isfinite(sum(picked)) and not all(map(math.isfinite, picked)):
             raise self._refusal(bar)
         advance = self._advance
         values: Values = self._warm_up(picked) if advance is None else advance(*picked)

@@ -20,9 +20,10 @@ class BollingerSettings(PeriodSettings):
 
 
 class Bollinger(TaLibIndicator[BollingerSettings]):
-    """Bollinger bands: a simple average of the close, and deviations above and below (1983).
+    """Bollinger bands: a simple average of the close, and deviations above and below.
 
-    Standard deviations are divided by n. First values at bar ``period``.
+    middle +- ``deviations`` * stddev, divided by n (John Bollinger, Bollinger on Bollinger Bands,
+    2001). First values at bar ``period``.
     """
 
     name = "bollinger"
@@ -50,6 +51,7 @@ class DonchianSettings(PeriodSettings):
 class Donchian(TaLibIndicator[DonchianSettings]):
     """Donchian channel: the highest high, the lowest low, and the middle of both.
 
+    Named after Richard Donchian, who traded breakouts from it.
     The newest bar is included: a breakout is a close beyond the channel one bar ago,
     ``channel.upper[1]``. First values at bar ``period``.
     """
@@ -81,7 +83,8 @@ class KeltnerSettings(Settings):
 class Keltner(TaLibIndicator[KeltnerSettings]):
     """Keltner channel: an average of the typical price, and average true ranges off it.
 
-    ``middle`` is the exponential average of (high + low + close) / 3, the range is Wilder's. First
+    Chester Keltner's channel of 1960, with an exponential average and Wilder's range: ``middle``
+    is that average of (high + low + close) / 3, and the bands stand ``multiple`` ranges off. First
     values at the later of bar ``period`` and bar ``atr_period`` + 1; both averages start with the
     mean of the bars up to there.
     """

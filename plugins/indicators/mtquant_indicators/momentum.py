@@ -88,8 +88,8 @@ class Stochastic(TaLibIndicator[StochasticSettings]):
     """Slow stochastic oscillator, 0 to 100 without a unit (Lane, 1984).
 
     ``k`` is where the close stands between the lowest low and the highest high of the last ``k``
-    bars, averaged over ``smooth``; ``d`` is the simple average of ``k``. First values at bar
-    ``k`` + ``smooth`` + ``d`` - 2.
+    bars, averaged over ``smooth``; ``d`` is the simple average of ``k``. Where nothing has moved in
+    ``k`` bars that is 0. First values at bar ``k`` + ``smooth`` + ``d`` - 2.
     """
 
     name = "stochastic"
@@ -124,7 +124,8 @@ class Cci(TaLibIndicator[CciSettings]):
     """Commodity channel index, without a unit (Lambert, 1980).
 
     (typical - its mean) / (0.015 * its mean absolute deviation) over ``period`` bars, where
-    typical = (high + low + close) / 3. Its first value is at bar ``period``.
+    typical = (high + low + close) / 3; 0 where nothing has moved. Its first value is at
+    bar ``period``.
     """
 
     name = "cci"
@@ -146,7 +147,7 @@ class RocSettings(Settings):
 class Roc(TaLibIndicator[RocSettings]):
     """Rate of change of the close in per cent: 100 * (close / close ``period`` bars ago - 1).
 
-    Its first value is at bar ``period`` + 1.
+    0 where that close is 0. Its first value is at bar ``period`` + 1.
     """
 
     name = "roc"

@@ -48,8 +48,8 @@ class Adx(TaLibIndicator[AdxSettings]):
     """Average directional index and its two directional indicators, 0 to 100 (Wilder, 1978).
 
     ``plus_di`` and ``minus_di`` are the smoothed upward and downward movement as per cent of the
-    smoothed true range; ``adx`` is the Wilder average of 100 * |difference| / sum of the two.
-    First values at bar 2 * ``period``.
+    smoothed true range; ``adx`` is the Wilder average of 100 * |difference| / sum of the two. All
+    are 0 in a market that has never moved. First values at bar 2 * ``period``.
     """
 
     name = "adx"
