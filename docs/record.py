@@ -201,7 +201,7 @@ def story(session: Session) -> None:
     session.run("mtquant mode dips manual --why 'enough for today'")
     session.stop("mtquant stop --close")
     session.run("mtquant positions")
-    session.run("mtquant log --last 6")
+    session.run("mtquant log --kind fill --last 2")
 
 
 def protect(session: Session) -> str:
@@ -224,6 +224,7 @@ def words(page: str) -> list[str]:
     page = re.sub(r"\b(buy|sell|long|short|above|below)\b", "SIDE", page)
     page = re.sub(r"[-+]?\d[\d,.:TZ]*", "N", page)
     page = re.sub(r"[━─═ ]{2,}", " ", page)
+    page = re.sub(r"(?m)^(│[^│]*) [^│]*│$", r"\1", page)  # the word that a panel's edge may cut
     return [line.strip() for line in page.splitlines() if line.strip(" ┏┓┡┩└┘┳╇┴│╭╮╰╯━─N")]
 
 

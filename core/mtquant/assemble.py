@@ -104,11 +104,19 @@ def check(config: Config, catalogue: Catalogue) -> None:
 
     Raises ConfigError or PluginError where one can't be made.
     """
-    _gate(config, catalogue)
+    check_common(config, catalogue)
     for name in config.strategies:
         make_strategies(config, catalogue, name)
     for name in config.brokers:
         locate(config, catalogue, name)
+
+
+def check_common(config: Config, catalogue: Catalogue) -> None:
+    """Make what belongs to no strategy and no broker: gate, stores, notifiers, market source.
+
+    Raises ConfigError or PluginError where one can't be made.
+    """
+    _gate(config, catalogue)
     for kind, tables in (("store", config.stores), ("notifier", config.notifiers)):
         for name, table in tables.items():
             extra = {"folder": config.engine.state_dir} if kind == "store" else {}

@@ -16,6 +16,7 @@ from mtquant.contract import Settings
 from mtquant.decide.persons import ApprovalRules
 from mtquant.errors import ConfigError
 from mtquant.model import Mode, Timeframe
+from mtquant.secrets import secret as secret  # noqa: PLC0414 - as it was imported before
 from mtquant.symbols import Spelling
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -278,59 +279,3 @@ def _check_broker(broker: BrokerTable, where: str) -> None:
             "no such setting",
             "Only a broker with a `plugin` has settings of its own.",
         )
-
-
-def secret(reference: str, where: str) -> str:
-    """Return the secret that ``env:NAME``, ``file:PATH`` or ``keyring:SERVICE/NAME`` refers to.
-
-    A file must be readable by its owner alone (mode 0600). Raises ConfigError, which never
-    contains the secret.
-    """
-    kind, _, target = reference.partition(":")
-    if kind == "keyring" and "/" in target:
-        return _from_keyring(target, where)
-    if kind == "env" and target:
-        value = os.environ.get(target, "")
-        if value:
-            return value
-        raise ConfigError(where, f"environment variable {target} is not set", "Set it.")
-    if kind == "file" and target:
-        try:
-            path = Path(target).expanduser()
-            mode = path.stat().st_mode
-            if mode & 0o077:
-                problem = f"{path} may be read by others (mode {mode & 0o777:04o})"
-                raise ConfigError(where, problem, f"chmod 600 {path}")
-            if value := path.read_text(encoding="utf-8").strip():
-                return value
-            raise ConfigError(where, f"{path} is empty", "Write the secret into it.")
-        except (OSError, ValueError, RuntimeError) as error:
-            # Never the error's own text where it may quote what was read.
-            why = error.strerror if isinstance(error, OSError) else type(error).__name__
-            raise ConfigError(where, f"can't read {target!r}: {why}", "Check it.") from None
-    raise ConfigError(
-        where,
-        "is not a reference to a secret",
-        "Write env:NAME, file:PATH or keyring:SERVICE/NAME, never the secret.",
-    )
-
-
-def _from_keyring(target: str, where: str) -> str:
-    """Return what the system's keyring holds under SERVICE/NAME."""
-    service, _, name = target.rpartition("/")
-    try:
-        import keyring  # noqa: PLC0415 - an extra, and slow to load
-    except ImportError:
-        raise ConfigError(
-            where, "the keyring library isn't installed", 'pip install "mtquant[keyring]"'
-        ) from None
-    try:
-        found = keyring.get_password(service, name)
-    except Exception as error:  # noqa: BLE001 - each backend raises its own; none may show a secret
-        problem = f"the keyring can't be read: {type(error).__name__}"
-        remedy = "Unlock it, or use env:NAME or file:PATH."
-        raise ConfigError(where, problem, remedy) from None
-    if not found:
-        remedy = f"keyring set {service} {name}"
-        raise ConfigError(where, f"the keyring holds nothing under {target!r}", remedy)
-    return str(found)

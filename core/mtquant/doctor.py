@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
-import stat
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 
 import anyio
 
-from mtquant.assemble import connector, locate
+from mtquant.assemble import check_common, connector, locate, make_strategies
 from mtquant.clock import SECOND, Clock
-from mtquant.config import Config, load_config, secret
+from mtquant.config import Config, load_config
 from mtquant.contract import Broker, Endpoint
 from mtquant.errors import ConfigError, MtquantError
+from mtquant.machine import Look, State, in_use, look_around
 from mtquant.plugins import Catalogue
 from mtquant.symbols import SymbolMap
 
-_GIB = 1024**3
-_LOW_DISK, _NO_DISK = _GIB, 100 * 1024**2
 _SKEW_WARNING_S, _SKEW_PROBLEM_S = 1.0, 10.0
 ANSWER_S = 20.0
 """How long a broker's server may take to start and answer."""
-
-
-class State(StrEnum):
-    """How one thing is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One thing that was looked at: what, how it is, what was seen, and the remedy."""
-
-    what: str
-    state: State
-    seen: str
-    remedy: str = ""
 
 
 async def examine(
@@ -62,7 +37,7 @@ async def examine(
         yield Look("configuration", state, f"{error.where}: {error.problem}", error.remedy)
         return
     yield Look("configuration", State.OK, str(path))
-    for look in _machine(config, path):
+    for look in (*look_around(config, path), *_settings(config, catalogue)):
         yield look
     listed: dict[str, SymbolMap] = {}
     for name in config.brokers:
@@ -75,12 +50,7 @@ async def examine(
 def local(config: Config, path: Path, catalogue: Catalogue) -> Iterator[Look]:
     """Yield what can be looked at without asking a broker."""
     yield from _plugins(catalogue)
-    yield from _machine(config, path)
-
-
-def _machine(config: Config, path: Path) -> Iterator[Look]:
-    yield from _state(Path(config.engine.state_dir))
-    yield from _secrets(config, path)
+    yield from look_around(config, path)
 
 
 def _python() -> Look:
@@ -98,65 +68,12 @@ def _plugins(catalogue: Catalogue) -> Iterator[Look]:
     yield Look("plugins", State.OK, f"{working} work, {len(broken)} in quarantine")
 
 
-def _state(folder: Path) -> Iterator[Look]:
-    """Look at the state folder: private, writable, with room, and not in use."""
-    there = folder
-    while not there.exists():
-        there = there.parent
-    free = shutil.disk_usage(there).free
-    state = State.PROBLEM if free < _NO_DISK else State.WARNING if free < _LOW_DISK else State.OK
-    remedy = "" if state is State.OK else "Make room: without it no intent can be written down."
-    yield Look("disk", state, f"{free / _GIB:,.1f} GiB free at {there}", remedy)
-    if not os.access(there, os.W_OK):
-        yield Look("state folder", State.PROBLEM, f"{there} can't be written", "Check its owner.")
-    if there is not folder:
-        yield Look("state folder", State.OK, f"{folder} will be made")
-        return
-    mode = stat.S_IMODE(folder.stat().st_mode)
-    if mode & 0o077 and sys.platform != "win32":
-        yield Look(
-            "state folder",
-            State.PROBLEM,
-            f"{folder} may be read by others (mode {mode:04o})",
-            f"chmod 700 {folder}",
-        )
-    else:
-        yield Look("state folder", State.OK, f"{folder} is private")
-    journal = folder / "journal.db"
-    if journal.exists():
-        size = journal.stat().st_size / 1024**2
-        yield Look("journal", State.OK, f"{size:,.1f} MiB{_holder(folder)}")
-
-
-def _holder(folder: Path) -> str:
-    from mtquant.control.reach import find  # noqa: PLC0415 - beside its only use
-
-    channel = find(folder)
-    return f", in use by process {channel.process_id}" if channel else ""
-
-
-def _secrets(config: Config, path: Path) -> Iterator[Look]:
-    """Look whether every secret can be had; none is shown."""
-    mode = stat.S_IMODE(path.stat().st_mode)
-    references = [
-        (f"brokers.{name}.token", each.token) for name, each in config.brokers.items()
-    ] + [
-        (f"brokers.{name}.endpoints.{index}.token", each.token)
-        for name, broker in config.brokers.items()
-        for index, each in enumerate(broker.endpoints)
-    ]
-    for where, reference in references:
-        if reference is None:
-            continue
-        try:
-            secret(reference, where)
-        except ConfigError as error:
-            yield Look(f"secret {where}", State.PROBLEM, error.problem, error.remedy)
-        else:
-            yield Look(f"secret {where}", State.OK, f"{reference.partition(':')[0]} has it")
-    if mode & 0o022 and sys.platform != "win32":
-        seen = f"{path} may be changed by others (mode {mode:04o})"
-        yield Look("configuration's mode", State.PROBLEM, seen, f"chmod 644 {path}")
+def _settings(config: Config, catalogue: Catalogue) -> Iterator[Look]:
+    """Look whether the gate, the stores and the notifiers can be made."""
+    try:
+        check_common(config, catalogue)
+    except MtquantError as error:
+        yield Look("settings", State.PROBLEM, str(error), "Correct the setting.")
 
 
 async def _broker(
@@ -175,7 +92,7 @@ async def _broker(
         yield Look(what, State.PROBLEM, str(error), "Correct the setting.")
         return
     folder = Path(config.engine.state_dir)
-    if _holder(folder):
+    if in_use(folder):
         seen = "is looked after by the running engine"
         yield Look(what, State.OK, seen, "mtquant status tells how its connections are.")
         return
@@ -254,8 +171,6 @@ def _strategies(
     config: Config, catalogue: Catalogue, listed: dict[str, SymbolMap]
 ) -> Iterator[Look]:
     """Look whether somebody lists what the strategies trade."""
-    from mtquant.assemble import make_strategies  # noqa: PLC0415 - beside its only use
-
     for name, table in config.strategies.items():
         try:
             make_strategies(config, catalogue, name)

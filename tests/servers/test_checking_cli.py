@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mtquant.cli import app
-from mtquant.cli.settings import masked
 from mtquant.config import load_config, secret
 from mtquant.errors import ConfigError, MtquantError
+from mtquant.secrets import masked
 
 CONFIG = """
 [engine]
@@ -100,6 +100,7 @@ def change(path: Path, before: str, after: str) -> None:
             "no broker of its route lists EUR/CHF",
         ),
         ("sma_cross", "sma_croos", "strategy trend", "did you mean"),
+        ("fast = 5", "fast = 5\n[risk.checks.order_size]\nmax = 1", "settings", "risk.checks."),
     ],
 )
 def test_what_is_wrong_is_named_and_the_rest_is_looked_at_all_the_same(
@@ -270,6 +271,26 @@ def test_the_whole_configuration_is_shown_with_its_defaults_and_can_be_read_agai
         ),
         ({"url": f"https://u:{CANARY}@x.example/y"}, {"url": "https://***@x.example/y"}),
         ({"secret": 12345}, {"secret": "***"}),
+        ({"password": {"of": [CANARY, {"x": 7}]}}, {"password": {"of": ["***", {"x": "***"}]}}),
+        ({"tokens": [CANARY, "env:DESK"]}, {"tokens": ["***", "env:DESK"]}),
+        (
+            {"command": ["server", "--token", CANARY, "--port", "1"]},
+            {"command": ["server", "--token", "***", "--port", "1"]},
+        ),
+        ({"command": [f"--api-key={CANARY}"]}, {"command": ["--api-key=***"]}),
+        ({"command": [f"API_KEY={CANARY}"]}, {"command": ["API_KEY=***"]}),
+        ({"url": f"https://{CANARY}@x.example"}, {"url": "https://***@x.example"}),
+        ({"url": f"https://u:a@{CANARY}@x.example"}, {"url": "https://***@x.example"}),
+        (
+            {"url": f"https://x.example?a=1&token={CANARY}"},
+            {"url": "https://x.example?a=1&token=***"},
+        ),
+        (
+            {"credentials": CANARY, "private-key": CANARY},
+            {"credentials": "***", "private-key": "***"},
+        ),
+        ({"key": CANARY, "monkey": "x"}, {"key": "***", "monkey": "x"}),
+        ({"symbols": {"TOKEN/USD": "TOKENUSD"}}, {"symbols": {"TOKEN/USD": "TOKENUSD"}}),
         ({"fast": 5, "name": "x"}, {"fast": 5, "name": "x"}),
     ],
 )

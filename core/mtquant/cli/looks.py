@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mtquant.clock import SystemClock
-from mtquant.doctor import Look, State, examine
+from mtquant.doctor import examine
+from mtquant.machine import Look, State
 from mtquant.plugins import load_catalogue
 
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "bold red"}

@@ -26,9 +26,10 @@ from mtquant.control.channel import serve_channel
 from mtquant.control.commands import Commands
 from mtquant.control.trading import Trading
 from mtquant.decide import Event, OrderMoved, RoutesChanged, Tell
-from mtquant.doctor import State, local
+from mtquant.doctor import local
 from mtquant.engine import Engine
 from mtquant.errors import BrokerError, ConfigError, MtquantError
+from mtquant.machine import State
 from mtquant.orders import unsettled
 from mtquant.plugins import load_catalogue
 
@@ -263,6 +264,7 @@ async def _close_all(engine: Engine, by: str, console: Console) -> None:
             except (MtquantError, BrokerError) as error:
                 text = f"{name}: {symbol} could not be closed: {error}"
                 console.print(text, style="bold red", highlight=False, markup=False)
+    await engine.idle()  # an order is answered before its fills are in the journal
 
 
 def _farewell(engine: Engine, recorder: Recorder) -> int:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 from rich.console import Console
@@ -14,11 +11,7 @@ from rich.console import Console
 from mtquant.assemble import check
 from mtquant.config import load_config
 from mtquant.plugins import load_catalogue
-
-_SECRET = re.compile(r"(?i)token|password|passphrase|secret|api_?key|private_?key")
-_REFERENCE = re.compile(r"(env|file|keyring):.+")
-_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-MASK = "***"
+from mtquant.secrets import masked
 
 
 def check_config(path: Path, *, as_json: bool) -> None:
@@ -47,16 +40,3 @@ def show_config(path: Path, *, as_json: bool) -> None:
         print(json.dumps(table))  # noqa: T201 - for machines
     else:
         print(tomli_w.dumps(table), end="")  # noqa: T201 - TOML, to be read or kept
-
-
-def masked(value: Any, key: str = "") -> Any:  # noqa: ANN401 - JSON in, JSON out
-    """Return ``value`` without what may be a secret; a reference to one is none."""
-    if isinstance(value, Mapping):
-        return {name: masked(each, str(name)) for name, each in value.items()}
-    if isinstance(value, list):
-        return [masked(each, key) for each in value]
-    if isinstance(value, str):
-        if _SECRET.search(key) and not _REFERENCE.fullmatch(value):
-            return MASK
-        return _IN_URL.sub(MASK, value)
-    return MASK if _SECRET.search(key) and value is not None else value
