@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "session.md"
 WAIT_S = 60.0
+SEED = 153
 STRATEGY = """\
 [strategies.dips]
 plugin = "dips"
@@ -164,6 +165,9 @@ def story(session: Session) -> None:
     file = session.folder / "mtquant.toml"
     text = file.read_text()
     before, _, after = text.partition("[strategies.trend]")
+    # A walk that stays above its average for the minutes that this takes.
+    before = before.replace('plugin = "walk" ', f'seed = {SEED}\nplugin = "walk" ')
+    before = before.replace('plugin = "walk"\n', f'seed = {SEED}\nplugin = "walk"\n')
     file.write_text(before + STRATEGY + "\n[risk]" + after.partition("\n[risk]")[2])
     session.page.append(f"```toml\n{STRATEGY}```")
     session.run("mtquant config check")

@@ -25,10 +25,12 @@ from mtquant.contract.risk import (
     Check,
     Exposure,
     Finding,
+    Portfolio,
     Proposal,
     RiskState,
     Sent,
     Sizer,
+    TradeRecord,
     Verdict,
 )
 from mtquant.contract.strategy import Strategy, Wishes
@@ -51,6 +53,7 @@ __all__ = [
     "Notifier",
     "Parameter",
     "Plugin",
+    "Portfolio",
     "Proposal",
     "RiskState",
     "S",
@@ -62,6 +65,7 @@ __all__ = [
     "Store",
     "Strategy",
     "Tool",
+    "TradeRecord",
     "Verdict",
     "Wishes",
     "parameters",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 
@@ -59,12 +59,60 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TradeRecord:
+    """What came of the positions that one strategy opened and has closed again, until now.
+
+    ``won`` and ``lost`` are the sums of profits and of losses after costs, both positive, in the
+    account's currency; a trade that came to nothing counts as lost.
+    """
+
+    wins: int = 0
+    losses: int = 0
+    won: Decimal = Decimal(0)
+    lost: Decimal = Decimal(0)
+
+
+class Portfolio(ABC):
+    """How much an account's positions move together. Kept by fills, quotes and bars.
+
+    Volatilities are standard deviations a year, as fractions, from exponentially weighted
+    returns of bars; money is in the account's currency.
+    """
+
+    @abstractmethod
+    def volatility(self, symbol: str) -> float | None:
+        """Return the volatility of an instrument; None before there are bars enough."""
+
+    @abstractmethod
+    def correlation(self, symbol: str, other: str) -> float | None:
+        """Return the correlation of two instruments' returns; None before there are enough."""
+
+    @abstractmethod
+    def deviation(self, symbol: str = "", change: float = 0.0) -> float | None:
+        """Return the money of one standard deviation a year, of all held and working.
+
+        ``change`` is the signed notional value of an order in ``symbol`` that comes on top. None
+        where an instrument that is held has no volatility yet, or can't be valued.
+        """
+
+    @abstractmethod
+    def cluster(self, symbol: str, side: Side, least: float) -> float | None:
+        """Return the notional value held or working that moves with a ``side`` of ``symbol``.
+
+        What counts is every position whose return's correlation, turned by its own side, is
+        ``least`` or more; ``symbol`` itself too. None where a correlation isn't known yet.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RiskState:
     """All that a check or sizer may look at. Money is in the account's currency.
 
     ``quote_rate`` turns one unit of the instrument's quote currency into the account's
     currency. ``quote`` is None where the instrument has no price. ``working_orders`` counts orders
     that are live or in doubt, ``sent`` are those of the last day at this account, oldest first.
+    ``portfolio`` tells how the instruments move, None where nobody keeps that; ``records`` is
+    each strategy's closed trades; ``drawdown`` is the loss from the highest equity (0.05 is 5 %).
     """
 
     time: int
@@ -76,6 +124,9 @@ class RiskState:
     breaker: BreakerLevel
     working_orders: int = 0
     sent: Sequence[Sent] = ()
+    portfolio: Portfolio | None = None
+    records: Mapping[str, TradeRecord] = field(default_factory=dict)
+    drawdown: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
