@@ -6,16 +6,17 @@ It never asks anyone anything; whoever feeds it the same events holds the same b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from mtquant.clock import SECOND
-from mtquant.contract import Exposure, Sent
+from mtquant.contract import Portfolio, Sent
+from mtquant.covariance import Covariance
+from mtquant.exposures import Exposures
 from mtquant.model import (
     Account,
-    AssetClass,
     Fill,
     Instrument,
     Mode,
@@ -26,7 +27,9 @@ from mtquant.model import (
     Side,
     Signal,
 )
+from mtquant.portfolio import MeasuredPortfolio
 from mtquant.risk import BreakerState
+from mtquant.trades import Trades
 
 ZERO = Decimal(0)
 DAY = 86_400 * SECOND
@@ -120,11 +123,44 @@ class AccountBook:
     person_ids: set[str] = field(default_factory=set)
     sent: deque[Sent] = field(default_factory=deque)
 
+    exposures: Exposures = field(default_factory=Exposures)
+    trades: Trades = field(default_factory=Trades)
+    portfolio: Portfolio | None = None
+
+    def see(self, account: Account) -> None:
+        """Take in what the broker says of the account."""
+        self.account = account
+        self.exposures.settle(account.currency, self.instruments)
+
+    def list_instruments(self, instruments: Mapping[str, Instrument]) -> None:
+        """Take in what can be traded at the account."""
+        self.instruments = instruments
+        self.exposures.settle(self.account.currency if self.account else "", instruments)
+
+    def price(self, quotes: Sequence[Quote]) -> None:
+        """Take in prices."""
+        self.quotes.update((quote.instrument, quote) for quote in quotes)
+        self.exposures.quote(quotes)
+
+    def work(self, order: Working) -> None:
+        """Take in an order of ours that may act from now on."""
+        self.working[order.client_order_id] = order
+        if order.opens:
+            self.exposures.work(order.instrument, order.side, order.quantity)
+
+    def done(self, client_order_id: str) -> None:
+        """Take in that an order of ours can act no more."""
+        order = self.working.pop(client_order_id)
+        if order.opens:
+            self.exposures.work(order.instrument, order.side, -order.quantity)
+
     def note_sent(self, sent: Sent) -> None:
         """Remember an order that opens exposure, for a day."""
         while self.sent and self.sent[0].time <= sent.time - DAY:
             self.sent.popleft()
         self.sent.append(sent)
+        held = self.holdings.get(sent.instrument)
+        self.trades.sent(sent.strategy_id, sent.instrument, flat=held is None)
 
     def forget_sent(self, client_order_id: str) -> None:
         """Forget an order that came to nothing: its wish may be tried again at once."""
@@ -137,6 +173,7 @@ class AccountBook:
         held = self.holdings.get(position.instrument, Holding(ZERO, ZERO))
         after = held.after(position.side, position.quantity, position.average_price)
         self.holdings[position.instrument] = after
+        self.exposures.hold(position.instrument, after.quantity)
         if not ours:
             self.external[position.instrument] = (
                 self.external.get(position.instrument, ZERO) + quantity
@@ -156,7 +193,10 @@ class AccountBook:
             self.holdings[fill.instrument] = after
         else:
             self.holdings.pop(fill.instrument, None)
-        self.balance += fill.realized_profit - fill.commission
+        self.exposures.hold(fill.instrument, after.quantity)
+        profit = fill.realized_profit - fill.commission
+        self.balance += profit
+        self.trades.filled(fill.instrument, profit, fill.time, flat=not after.quantity)
         return True
 
     def _foreign(self, fill: Fill) -> Decimal:
@@ -185,36 +225,8 @@ class AccountBook:
         return (held.quantity if held else ZERO) - self.external.get(symbol, ZERO)
 
     def rate(self, currency: str) -> Decimal | None:
-        """Return what one unit of ``currency`` is worth in the account's, at mid prices.
-
-        It goes through a pair of the two, either way round, or through one currency between;
-        None where no quote leads there.
-        """
-        home = self.account.currency if self.account else ""
-        if currency == home:
-            return Decimal(1)
-        if (direct := self._cross(currency, home)) is not None:
-            return direct
-        for symbol in self.quotes:
-            instrument = self.instruments.get(symbol)
-            if instrument is None or currency not in {instrument.base, instrument.quote}:
-                continue
-            between = instrument.quote if instrument.base == currency else instrument.base
-            first, second = self._cross(currency, between), self._cross(between, home)
-            if first is not None and second is not None:
-                return first * second
-        return None
-
-    def _cross(self, base: str, quote: str) -> Decimal | None:
-        for symbol, each in self.quotes.items():
-            instrument = self.instruments.get(symbol)
-            if instrument is None:
-                continue
-            if (instrument.base, instrument.quote) == (base, quote):
-                return each.mid
-            if (instrument.base, instrument.quote) == (quote, base):
-                return 1 / each.mid
-        return None
+        """Return what one unit of ``currency`` is worth in the account's; None if unknown."""
+        return self.exposures.rate(currency)
 
     def unrealized(self) -> Decimal | None:
         """Return the open profit in the account's currency: longs at the bid, shorts at the ask.
@@ -235,38 +247,6 @@ class AccountBook:
         """Return our balance plus open profit; None where it can't be known."""
         open_profit = self.unrealized() if self.account else None
         return None if open_profit is None else self.balance + open_profit
-
-    def exposures(self, *, without: str = "") -> tuple[Exposure, ...]:
-        """Return each instrument's holding and what working orders may add to it.
-
-        The order with the client order id ``without`` is left out.
-        """
-        symbols = {*self.holdings, *(each.instrument for each in self.working.values())}
-        return tuple(self._exposure(symbol, without) for symbol in sorted(symbols))
-
-    def _exposure(self, symbol: str, without: str) -> Exposure:
-        held, quote = self.holdings.get(symbol), self.quotes.get(symbol)
-        instrument = self.instruments.get(symbol)
-        rate = self.rate(instrument.quote) if instrument else None
-        working = sum(
-            (
-                each.side.sign * each.quantity
-                for each in self.working.values()
-                if each.instrument == symbol and each.opens and each.client_order_id != without
-            ),
-            ZERO,
-        )
-        known = quote is not None and rate is not None
-        return Exposure(
-            instrument=symbol,
-            quantity=held.quantity if held else ZERO,
-            working=working,
-            # An exposure that can't be valued is NaN, on which every limit fails closed.
-            notional_rate=quote.mid * rate if known and quote and rate else Decimal("NaN"),
-            base=instrument.base if instrument else "",
-            quote=instrument.quote if instrument else "",
-            asset_class=instrument.asset_class if instrument else AssetClass.FOREX,
-        )
 
 
 @dataclass(slots=True)
@@ -293,11 +273,13 @@ class Book:
     paused: dict[str, str] = field(default_factory=dict)
     halted: str = ""
     time: int = 0
+    covariance: Covariance = field(default_factory=Covariance)
 
     def account(self, name: str) -> AccountBook:
         """Return the book of account ``name``, new if it is the first time."""
         if name not in self.accounts:
-            self.accounts[name] = AccountBook(name)
+            made = self.accounts[name] = AccountBook(name)
+            made.portfolio = MeasuredPortfolio(made.exposures, self.covariance)
         return self.accounts[name]
 
     def equity(self) -> Decimal | None:

@@ -156,7 +156,7 @@ class Engine:
     async def _reconcile(self, link: Link) -> None:
         if not link.symbols.instruments:
             await link.learn()
-            self.book.account(link.name).instruments = link.instruments()
+            self.book.account(link.name).list_instruments(link.instruments())
         try:
             await self.desk.reconcile(link)
             link.blocked = await self._forbidden(link)

@@ -40,9 +40,9 @@ def recover(journal: Journal, book: Book, desk: OrderDesk) -> Recovered:
         if ticket.stage is Stage.SENT:
             ticket.move(Stage.IN_DOUBT)
             ticket.status, ticket.was_in_doubt = OrderStatus.IN_DOUBT, True
-        working = book.account(ticket.account).working
-        if ticket.settled:
-            working.pop(ticket.client_order_id, None)
+        account = book.account(ticket.account)
+        if ticket.settled and ticket.client_order_id in account.working:
+            account.done(ticket.client_order_id)
     return Recovered(count, step)
 
 
@@ -116,7 +116,7 @@ def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
     person = bool(body.get("person"))
     (account.person_ids if person else account.our_ids).add(cid)
     quantity = Decimal(body["request"]["quantity"])
-    account.working[cid] = Working(
+    order = Working(
         client_order_id=cid,
         instrument=body["instrument"],
         side=Side(body["side"]),
@@ -124,6 +124,7 @@ def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
         opens=body["opens"],
         status=OrderStatus.PENDING_NEW,
     )
+    account.work(order)
     if body["opens"]:
         account.note_sent(
             Sent(

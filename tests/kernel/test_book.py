@@ -55,8 +55,9 @@ def account(currency: str = "USD") -> Account:
 
 
 def book() -> AccountBook:
-    made = AccountBook("a", account=account(), balance=D(1000))
-    made.instruments = {symbol: instrument(symbol, Terms()) for symbol in SYMBOLS}
+    made = AccountBook("a", balance=D(1000))
+    made.see(account())
+    made.list_instruments({symbol: instrument(symbol, Terms()) for symbol in SYMBOLS})
     made.our_ids.add("ours")
     return made
 
@@ -117,12 +118,14 @@ def test_rates_go_directly_inversely_or_across(
     home: str, currency: str, expected: Decimal | None
 ) -> None:
     subject = book()
-    subject.account = account(home)
-    subject.quotes = {
-        "EUR/USD": quote("EUR/USD", "1.24", "1.26"),
-        "USD/JPY": quote("USD/JPY", "99", "101"),
-        "EUR/GBP": quote("EUR/GBP", "0.79", "0.81"),
-    }
+    subject.see(account(home))
+    subject.price(
+        (
+            quote("EUR/USD", "1.24", "1.26"),
+            quote("USD/JPY", "99", "101"),
+            quote("EUR/GBP", "0.79", "0.81"),
+        )
+    )
     assert subject.rate(currency) == expected
 
 
@@ -130,7 +133,7 @@ def test_equity_marks_longs_at_the_bid_and_is_unknown_without_a_price() -> None:
     subject = book()
     subject.fold(fill(1, Side.BUY, 1000, "1.10", commission=D(0)))
     assert subject.equity() is None
-    subject.quotes["EUR/USD"] = quote("EUR/USD", "1.12", "1.13")
+    subject.price([quote("EUR/USD", "1.12", "1.13")])
     assert subject.equity() == D(1000) + 1000 * D("0.02")
 
 

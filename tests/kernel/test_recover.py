@@ -110,6 +110,11 @@ def remembered(book: Book) -> dict[str, Any]:
         "ids": (account.our_ids, account.person_ids),
         "sent": list(account.sent),
         "working": {name: each.side for name, each in account.working.items()},
+        "exposed": [
+            (each.instrument, each.quantity, each.working, each.opposed)
+            for each in account.exposures.all()
+        ],
+        "trades": (account.trades.opened_by, account.trades.records, account.trades.closed),
     }
 
 

@@ -23,6 +23,7 @@ from mtquant.contract.ports import BrokerPlugin, Endpoint, Level, Notifier, Sour
 from mtquant.contract.risk import (
     BreakerLevel,
     Check,
+    ClosedTrade,
     Exposure,
     Finding,
     Portfolio,
@@ -30,6 +31,7 @@ from mtquant.contract.risk import (
     RiskState,
     Sent,
     Sizer,
+    Totals,
     TradeRecord,
     Verdict,
 )
@@ -43,6 +45,7 @@ __all__ = [
     "Broker",
     "BrokerPlugin",
     "Check",
+    "ClosedTrade",
     "Endpoint",
     "Exposure",
     "Finding",
@@ -65,6 +68,7 @@ __all__ = [
     "Store",
     "Strategy",
     "Tool",
+    "Totals",
     "TradeRecord",
     "Verdict",
     "Wishes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -17,6 +17,8 @@ from mtquant.model import (
     Side,
     Signal,
 )
+
+_ZERO = Decimal(0)
 
 
 class BreakerLevel(IntEnum):
@@ -33,17 +35,71 @@ class Exposure:
     """What one account holds, or may come to hold, in one instrument (canonical symbol).
 
     ``quantity`` is signed; ``working`` is the signed sum of orders that are live or in doubt and
-    would open exposure; ``notional_rate`` turns base units into the account's currency. ``base``
-    and ``quote`` are its currencies.
+    would open exposure, and ``opposed`` what of them cancels out in that sum: with orders to buy 5
+    and to sell 3, ``working`` is 2 and ``opposed`` 3. ``notional_rate`` turns base units into the
+    account's currency. ``base`` and ``quote`` are its currencies.
     """
 
     instrument: str
     quantity: Decimal
     working: Decimal
     notional_rate: Decimal
+    opposed: Decimal = _ZERO
     base: str = ""
     quote: str = ""
     asset_class: AssetClass = AssetClass.FOREX
+
+    @property
+    def buying(self) -> Decimal:
+        """What orders that are live or in doubt may still buy: base units, not negative."""
+        return self.opposed + max(self.working, _ZERO)
+
+    @property
+    def selling(self) -> Decimal:
+        """What orders that are live or in doubt may still sell: base units, not negative."""
+        return self.opposed - min(self.working, _ZERO)
+
+    @property
+    def size(self) -> Decimal:
+        """All that is held and works, whatever the side: base units."""
+        return abs(self.quantity) + abs(self.working) + 2 * self.opposed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over an account's exposures, in its currency; NaN where one can't be valued.
+
+    ``gross`` is the notional value of all that is held and works, long and short added up, and
+    ``working`` that of what works. ``longest`` and ``shortest`` say by currency what would net
+    stand on it if all that works that way filled, and nothing of the rest: a position of EUR/USD
+    is long euros and short dollars, both at its notional value.
+    """
+
+    gross: Decimal
+    working: Decimal
+    longest: Mapping[str, Decimal]
+    shortest: Mapping[str, Decimal]
+
+    @classmethod
+    def of(cls, exposures: Iterable[Exposure]) -> Totals:
+        """Return the sums of ``exposures``."""
+        gross = working = _ZERO
+        longest: dict[str, Decimal] = {}
+        shortest: dict[str, Decimal] = {}
+        for each in exposures:
+            rate, held, buying, selling = each.notional_rate, each.quantity, _ZERO, _ZERO
+            if each.working or each.opposed:
+                buying, selling = each.buying, each.selling
+                working += (buying + selling) * rate
+            elif not held:
+                continue
+            gross += (abs(held) + buying + selling) * rate
+            high, low = (held + buying) * rate, (held - selling) * rate
+            longest[each.base] = longest.get(each.base, _ZERO) + high
+            shortest[each.base] = shortest.get(each.base, _ZERO) + low
+            longest[each.quote] = longest.get(each.quote, _ZERO) - low
+            shortest[each.quote] = shortest.get(each.quote, _ZERO) - high
+        return cls(gross=gross, working=working, longest=longest, shortest=shortest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +126,15 @@ class TradeRecord:
     losses: int = 0
     won: Decimal = Decimal(0)
     lost: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedTrade:
+    """A position that was closed in the last day: when, who had opened it, profit after costs."""
+
+    time: int
+    strategy_id: str
+    profit: Decimal
 
 
 class Portfolio(ABC):
@@ -103,6 +168,10 @@ class Portfolio(ABC):
         ``least`` or more; ``symbol`` itself too. None where a correlation isn't known yet.
         """
 
+    def evidence(self, symbol: str) -> Mapping[str, object]:  # noqa: ARG002 - the port's
+        """Return what decides on an order in ``symbol``, JSON-ready: it goes into the journal."""
+        return {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskState:
@@ -112,7 +181,8 @@ class RiskState:
     currency. ``quote`` is None where the instrument has no price. ``working_orders`` counts orders
     that are live or in doubt, ``sent`` are those of the last day at this account, oldest first.
     ``portfolio`` tells how the instruments move, None where nobody keeps that; ``records`` is
-    each strategy's closed trades; ``drawdown`` is the loss from the highest equity (0.05 is 5 %).
+    each strategy's closed trades and ``closed`` those of the last day; ``opened_by`` is whose order
+    opened what is held in a symbol; ``drawdown`` is the loss from the highest equity (0.05 is 5 %).
     """
 
     time: int
@@ -124,9 +194,17 @@ class RiskState:
     breaker: BreakerLevel
     working_orders: int = 0
     sent: Sequence[Sent] = ()
+    summed: Totals | None = None
     portfolio: Portfolio | None = None
     records: Mapping[str, TradeRecord] = field(default_factory=dict)
-    drawdown: Decimal = Decimal(0)
+    closed: Sequence[ClosedTrade] = ()
+    opened_by: Mapping[str, str] = field(default_factory=dict)
+    drawdown: Decimal = _ZERO
+
+    @property
+    def totals(self) -> Totals:
+        """The sums of ``exposures``: ``summed``, where whoever made the state has kept them."""
+        return Totals.of(self.exposures) if self.summed is None else self.summed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

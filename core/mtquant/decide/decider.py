@@ -119,6 +119,7 @@ class Decider:
         return self.gate.review_order(signal, order, account, state)
 
     def _bar(self, flow: Flow, event: BarClosed) -> None:
+        self.book.covariance.bar(event.bar)
         self.hearing.bar(flow, event.bar, trade=event.trade)
         if event.trade:
             self._pursue_after(flow, event.bar.instrument)
@@ -130,7 +131,8 @@ class Decider:
 
     def _opened(self, flow: Flow, event: Opened) -> None:
         book = self.book.account(event.name)
-        book.account, book.balance = event.account, event.account.balance
+        book.see(event.account)
+        book.balance = event.account.balance
         for each in event.positions:
             book.adopt(each, ours=event.adopt)
             what = f"{event.name} already holds {each.side} {plain(each.quantity)} "
@@ -146,7 +148,7 @@ class Decider:
         self._quotes(flow, event.name, event.quotes)
 
     def _quotes(self, flow: Flow, name: str, quotes: tuple[Quote, ...]) -> None:
-        self.book.account(name).quotes.update((quote.instrument, quote) for quote in quotes)
+        self.book.account(name).price(quotes)
         routed = [each for each in quotes if self.book.routes.get(each.instrument) == name]
         self.hearing.quotes(flow, routed)
         for symbol in flow.signalled:
@@ -154,7 +156,7 @@ class Decider:
 
     def _account_seen(self, flow: Flow, event: AccountSeen) -> None:
         book = self.book.account(event.name)
-        book.account = event.account
+        book.see(event.account)
         equity = event.account.equity
         before = book.breaker
         after = step(before, self.gate.rules, equity, event.time)
@@ -185,7 +187,7 @@ class Decider:
         if not event.status.terminal:
             book.working[event.client_order_id] = replace(working, status=event.status)
             return
-        del book.working[event.client_order_id]
+        book.done(event.client_order_id)
         if event.status is OrderStatus.REJECTED:
             book.forget_sent(event.client_order_id)
         target = self.book.targets.get(working.instrument)
@@ -201,7 +203,7 @@ class Decider:
         for name, instruments in event.instruments.items():
             book = self.book.account(name)
             book.tradable = name in event.tradable
-            book.instruments = instruments
+            book.list_instruments(instruments)
         self.book.routes = dict(event.routes)
         for symbol in self.book.targets:
             self.pursuit.pursue(flow, symbol)

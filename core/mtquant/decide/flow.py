@@ -8,11 +8,12 @@ from typing import Any
 
 from mtquant.book import AccountBook, Book, Working
 from mtquant.clock import SECOND, Ids
-from mtquant.contract import BreakerLevel, Level, RiskState, Sent
+from mtquant.contract import BreakerLevel, Level, RiskState, Sent, Totals
 from mtquant.decide.events import Close, Effect, Record, Submit, Tell
 from mtquant.model import Account, OrderStatus, Side
 from mtquant.risk import BreakerState, Gate
 
+_ZERO = Decimal(0)
 EQUITY_MAX_AGE_S = 10
 """Equity older than this counts as a breaker at REDUCING (order-safety rules for the breaker)."""
 
@@ -79,7 +80,7 @@ class Flow:
         *,
         opens: bool = True,
     ) -> None:
-        book.working[cid] = Working(
+        order = Working(
             client_order_id=cid,
             instrument=symbol,
             side=side,
@@ -87,6 +88,7 @@ class Flow:
             opens=opens,
             status=OrderStatus.PENDING_NEW,
         )
+        book.work(order)
 
     def state(self, book: AccountBook, symbol: str, *, instead_of: str = "") -> RiskState | None:
         """Return what the gate looks at; None where nothing is known of the account yet.
@@ -96,16 +98,29 @@ class Flow:
         instrument = book.instruments.get(symbol)
         if book.account is None or instrument is None:
             return None
+        replaced = book.working.get(instead_of)
+        exposures = book.exposures
+        if replaced is None or not replaced.opens:
+            held, summed = exposures.all(), exposures.totals()
+        else:
+            held = exposures.without(replaced.instrument, replaced.side, replaced.quantity)
+            summed = Totals.of(held)
         return RiskState(
             time=self.book.time,
             account=book.account,
             instrument=instrument,
             quote=book.quotes.get(symbol),
             quote_rate=book.rate(instrument.quote),
-            exposures=book.exposures(without=instead_of),
+            exposures=held,
+            summed=summed,
             breaker=self._level(book.breaker, book.account),
-            working_orders=len(book.working) - (instead_of in book.working),
+            working_orders=len(book.working) - (replaced is not None),
             sent=tuple(each for each in book.sent if each.client_order_id != instead_of),
+            portfolio=book.portfolio,
+            records=book.trades.records,
+            closed=tuple(book.trades.closed),
+            opened_by=book.trades.opened_by,
+            drawdown=book.breaker.losses["peak"] if book.breaker else _ZERO,
         )
 
     def _level(self, breaker: BreakerState | None, account: Account) -> BreakerLevel:

@@ -47,8 +47,23 @@ class Decision:
             "signal": _json(self.signal),
             "proposal": proposal,
             "findings": _json(self.findings),
-            "state": _json(self.state),
+            "state": self._state(),
         }
+
+    def _state(self) -> object:
+        """Return what was decided on; sums that follow from the rest are left out."""
+        state = self.state
+        if state is None:
+            return None
+        table = _table(state)
+        del table["summed"]
+        name = self.signal.strategy_id
+        table["records"] = _json(state.records.get(name))
+        table["closed"] = [_json(each) for each in state.closed if each.strategy_id == name]
+        table["opened_by"] = dict(state.opened_by)
+        if state.portfolio is not None:
+            table["portfolio"] = state.portfolio.evidence(state.instrument.instrument)
+        return table
 
 
 def figure(number: Decimal) -> str:

@@ -33,7 +33,7 @@ class PositionLimit(Check[PositionLimitSettings]):
         held = ZERO
         for each in state.exposures:
             if each.instrument == proposal.signal.instrument:
-                held += sign * each.quantity + max(ZERO, sign * each.working)
+                held += sign * each.quantity + (each.buying if sign > 0 else each.selling)
         room = limit - held
         if proposal.quantity <= room:
             return self.approve(proposal)
@@ -80,12 +80,7 @@ class Notional(Check[NotionalSettings]):
                 limit=plain(most),
                 observed=plain(value),
             )
-        gross = sum(
-            ((abs(each.quantity) + abs(each.working)) * each.notional_rate)
-            for each in state.exposures
-            if each.quantity or each.working
-        )
-        return self._fit(proposal, unit, Decimal(gross), state)
+        return self._fit(proposal, unit, state.totals.gross, state)
 
     def _fit(self, proposal: Proposal, unit: Decimal, gross: Decimal, state: RiskState) -> Finding:
         currency = state.account.currency
@@ -126,11 +121,8 @@ class Margin(Check[MarginSettings]):
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Compare the margin level after the order with the least allowed."""
         account, rate = state.account, state.instrument.margin_rate
-        working = sum(
-            abs(each.working) * each.notional_rate for each in state.exposures if each.working
-        )
         order = notional_of_one(proposal, state) * proposal.quantity * rate
-        used = account.margin_used + Decimal(working) * rate + order
+        used = account.margin_used + state.totals.working * rate + order
         least = self.settings.min_level
         if not used.is_finite():
             message = "a working order of the account can't be valued now"

@@ -192,7 +192,7 @@ class CurrencyExposure(Check[CurrencySettings]):
             if not net.is_finite():
                 message = "a position or working order of the account can't be valued now"
                 return self.veto("unvalued_exposure", message)
-            if abs(net) > most:
+            if (net if change > 0 else -net) > most:
                 message = (
                     f"the net exposure in {currency} would be "
                     f"{money(net, account.currency)}; {figure(self.settings.max_net)} times the "
@@ -205,14 +205,8 @@ class CurrencyExposure(Check[CurrencySettings]):
 
     def _net(self, currency: str, change: Decimal, state: RiskState) -> Decimal:
         """Return what stands on ``currency`` now, with what works the same way as ``change``."""
-        total = ZERO
-        way = 1 if change > 0 else -1
-        for each in state.exposures:
-            sign = (each.base == currency) - (each.quote == currency)
-            if sign and (each.quantity or each.working):
-                working = max(ZERO, way * sign * each.working) * way * sign
-                total += sign * (each.quantity + working) * each.notional_rate
-        return total
+        totals = state.totals
+        return (totals.longest if change > 0 else totals.shortest).get(currency, ZERO)
 
 
 MAJORS = frozenset({"USD", "EUR", "JPY", "GBP", "CAD", "CHF"})
@@ -255,10 +249,9 @@ class Regulatory(Check[RegulatorySettings]):
             return self.veto("regulatory_instrument", message, observed=instrument.asset_class)
         needed = notional_of_one(proposal, state) * proposal.quantity * rate
         for each in state.exposures:
-            if each.quantity or each.working:
+            if each.size:
                 theirs = self._rate(each.asset_class, each.base, each.quote) or Decimal(1)
-                size = abs(each.quantity) + abs(each.working)
-                needed += size * each.notional_rate * theirs
+                needed += each.size * each.notional_rate * theirs
         if not needed.is_finite():
             message = "a position or working order of the account can't be valued now"
             return self.veto("unvalued_exposure", message)

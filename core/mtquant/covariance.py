@@ -1,0 +1,110 @@
+"""How instruments' returns vary and move together, from closed bars."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from mtquant.model import Bar
+
+TRADING_DAYS = 260
+"""Weekdays a year: how often foreign exchange has a daily bar."""
+_DAY_S = 86_400
+
+
+class Covariance:
+    """Exponentially weighted covariances of the logarithmic returns of bars.
+
+    The newest return weighs 1, one that is ``half_life`` bars older half as much; the weights are
+    scaled to add up to 1, and returns are taken as they are, not less their mean (RiskMetrics
+    Technical Document, 4th edition, 1996, section 5.2; in pandas,
+    ``(x * y).ewm(halflife=half_life).mean()``). A return spans from an instrument's last bar to
+    this one; a pair is seen where both have a bar of the same time.
+    Volatilities are those of one bar times the root of the bars in a year of 260 days.
+    """
+
+    def __init__(self, half_life: float = 60.0, least: int = 20) -> None:
+        self._decay = 0.5 ** (1.0 / half_life)
+        self._least = least
+        self._index: dict[str, int] = {}
+        self._last: dict[str, tuple[int, float]] = {}
+        self._time = 0
+        self._fresh: dict[int, float] = {}
+        self._sums = np.zeros((0, 0))
+        self._weights = np.zeros((0, 0))
+        self._seen = np.zeros((0, 0), dtype=np.int64)
+        self._scale = 1.0
+        self._matrix: npt.NDArray[np.float64] = np.zeros((0, 0))
+        self.version = 0
+
+    def index(self, symbol: str) -> int | None:
+        """Return where ``symbol`` stands in the matrix; None where it never had a bar."""
+        return self._index.get(symbol)
+
+    def bar(self, bar: Bar) -> None:
+        """Take in a closed bar; those of one time belong together."""
+        if bar.time != self._time:
+            self._fold()
+            self._time = bar.time
+            self._scale = TRADING_DAYS * _DAY_S / bar.timeframe.seconds
+        number = self._index.setdefault(bar.instrument, len(self._index))
+        before = self._last.get(bar.instrument)
+        if bar.close > 0 and (before is None or before[0] < bar.time):
+            self._last[bar.instrument] = (bar.time, bar.close)
+            if before is not None:
+                self._fresh[number] = math.log(bar.close / before[1])
+
+    def matrix_now(self) -> npt.NDArray[np.float64]:
+        """Return the covariances a year, NaN where there are too few returns; don't change it."""
+        self._fold()
+        return self._matrix
+
+    def volatility(self, symbol: str) -> float | None:
+        """Return the standard deviation a year, as a fraction; None before there are enough."""
+        self._fold()
+        number = self._index.get(symbol)
+        if number is None or number >= len(self._matrix):
+            return None
+        if math.isnan(variance := self._matrix[number, number]):
+            return None
+        return math.sqrt(variance)
+
+    def correlation(self, symbol: str, other: str) -> float | None:
+        """Return the correlation of two instruments, -1 to 1; None before there are enough."""
+        self._fold()
+        if symbol == other and symbol in self._index:
+            return 1.0
+        first, second = self._index.get(symbol), self._index.get(other)
+        if first is None or second is None or max(first, second) >= len(self._matrix):
+            return None
+        product = self._matrix[first, first] * self._matrix[second, second]
+        if not product > 0:
+            return None
+        found = float(self._matrix[first, second] / math.sqrt(product))
+        return None if math.isnan(found) else max(-1.0, min(1.0, found))
+
+    def _fold(self) -> None:
+        """Fold the returns of the bars of one time into the sums."""
+        if not self._fresh:
+            return
+        self._grow(len(self._index))
+        numbers = list(self._fresh)
+        returns = np.array(list(self._fresh.values()))
+        both = np.ix_(numbers, numbers)
+        self._sums[both] = self._decay * self._sums[both] + np.outer(returns, returns)
+        self._weights[both] = self._decay * self._weights[both] + 1.0
+        self._seen[both] += 1
+        self._fresh.clear()
+        with np.errstate(invalid="ignore"):
+            found = self._scale * self._sums / self._weights
+        self._matrix = np.where(self._seen >= self._least, found, np.nan)
+        self.version += 1
+
+    def _grow(self, size: int) -> None:
+        if (short := size - len(self._sums)) > 0:
+            room = ((0, short), (0, short))
+            self._sums = np.pad(self._sums, room)
+            self._weights = np.pad(self._weights, room)
+            self._seen = np.pad(self._seen, room)

@@ -1,0 +1,168 @@
+"""What an account holds and may come to hold, valued as it changes, not per order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from mtquant.contract import Exposure, Totals
+from mtquant.model import AssetClass, Instrument, Quote, Side
+
+_ZERO, _ONE, _UNKNOWN = Decimal(0), Decimal(1), Decimal("NaN")
+
+
+class Exposures:
+    """One account's exposures by instrument, in the account's currency.
+
+    A fill, an order or a quote changes the exposures that it touches: its own instrument's and,
+    where a rate of exchange moves, those quoted in that currency. Sums are made again when they
+    are next asked for, so nothing drifts.
+    """
+
+    def __init__(self) -> None:
+        self._home = ""
+        self._instruments: Mapping[str, Instrument] = {}
+        self._quotes: dict[str, Quote] = {}
+        self._held: dict[str, Decimal] = {}
+        self._buying: dict[str, Decimal] = {}
+        self._selling: dict[str, Decimal] = {}
+        self._rates: dict[str, Decimal | None] = {}
+        self._through: dict[str, set[str]] = {}
+        self._each: dict[str, Exposure] = {}
+        self._all: tuple[Exposure, ...] | None = ()
+        self._totals: Totals | None = None
+        self.version = 0
+
+    def settle(self, home: str, instruments: Mapping[str, Instrument]) -> None:
+        """Take in the account's currency and its instruments; unchanged, it costs nothing."""
+        if home == self._home and instruments is self._instruments:
+            return
+        self._home, self._instruments = home, instruments
+        self._value_all()
+
+    def quote(self, quotes: Iterable[Quote]) -> None:
+        """Take in prices, and value again what they are prices of."""
+        stale: set[str] = set()
+        for each in quotes:
+            symbol = each.instrument
+            known = symbol in self._quotes
+            self._quotes[symbol] = each
+            stale.add(symbol)
+            if not known:
+                self._forget_rates()
+                stale.update(self._each)
+            for currency in self._through.get(symbol, ()):
+                self._rates.pop(currency, None)
+                stale.update(self._quoted_in(currency))
+        for symbol in stale & self._each.keys():
+            self._value(symbol)
+
+    def hold(self, symbol: str, quantity: Decimal) -> None:
+        """Take in the position in ``symbol``: signed base units, zero for none."""
+        if quantity:
+            self._held[symbol] = quantity
+        else:
+            self._held.pop(symbol, None)
+        self._value(symbol)
+
+    def work(self, symbol: str, side: Side, change: Decimal) -> None:
+        """Take in that orders which open exposure work for ``change`` base units more, or less."""
+        book = self._buying if side is Side.BUY else self._selling
+        left = book.get(symbol, _ZERO) + change
+        if left:
+            book[symbol] = left
+        else:
+            book.pop(symbol, None)
+        self._value(symbol)
+
+    def all(self) -> tuple[Exposure, ...]:
+        """Return every exposure, by symbol."""
+        if self._all is None:
+            self._all = tuple(self._each[symbol] for symbol in sorted(self._each))
+        return self._all
+
+    def totals(self) -> Totals:
+        """Return their sums."""
+        if self._totals is None:
+            self._totals = Totals.of(self.all())
+        return self._totals
+
+    def without(self, symbol: str, side: Side, quantity: Decimal) -> tuple[Exposure, ...]:
+        """Return every exposure as it would be if an order for ``quantity`` didn't work."""
+        self.work(symbol, side, -quantity)
+        found = self.all()
+        self.work(symbol, side, quantity)
+        return found
+
+    def rate(self, currency: str) -> Decimal | None:
+        """Return what one unit of ``currency`` is worth in the account's, at mid prices.
+
+        It goes through a pair of the two, either way round, or through one currency between;
+        None where no quote leads there.
+        """
+        if currency == self._home:
+            return _ONE
+        if currency not in self._rates:
+            self._rates[currency] = self._find_rate(currency)
+        return self._rates[currency]
+
+    def _find_rate(self, currency: str) -> Decimal | None:
+        direct = self._cross(currency, self._home, currency)
+        if direct is not None:
+            return direct
+        for symbol in self._quotes:
+            instrument = self._instruments.get(symbol)
+            if instrument is None or currency not in {instrument.base, instrument.quote}:
+                continue
+            between = instrument.quote if instrument.base == currency else instrument.base
+            first = self._cross(currency, between, currency)
+            second = self._cross(between, self._home, currency)
+            if first is not None and second is not None:
+                return first * second
+        return None
+
+    def _cross(self, base: str, quote: str, user: str) -> Decimal | None:
+        """Return the mid price of a pair, either way round; ``user`` is whose rate it serves."""
+        for symbol, each in self._quotes.items():
+            instrument = self._instruments.get(symbol)
+            if instrument is None:
+                continue
+            pair = (instrument.base, instrument.quote)
+            if pair in {(base, quote), (quote, base)} and each.mid:
+                self._through.setdefault(symbol, set()).add(user)
+                return each.mid if pair == (base, quote) else 1 / each.mid
+        return None
+
+    def _forget_rates(self) -> None:
+        self._rates.clear()
+        self._through.clear()
+
+    def _quoted_in(self, currency: str) -> list[str]:
+        return [symbol for symbol, each in self._each.items() if each.quote == currency]
+
+    def _value_all(self) -> None:
+        self._forget_rates()
+        for symbol in {*self._held, *self._buying, *self._selling}:
+            self._value(symbol)
+
+    def _value(self, symbol: str) -> None:
+        self._all = self._totals = None
+        self.version += 1
+        held = self._held.get(symbol, _ZERO)
+        buying, selling = self._buying.get(symbol, _ZERO), self._selling.get(symbol, _ZERO)
+        if not (held or buying or selling):
+            self._each.pop(symbol, None)
+            return
+        quote, instrument = self._quotes.get(symbol), self._instruments.get(symbol)
+        rate = self.rate(instrument.quote) if instrument else None
+        self._each[symbol] = Exposure(
+            instrument=symbol,
+            quantity=held,
+            working=buying - selling,
+            opposed=min(buying, selling),
+            # An exposure that can't be valued is NaN, on which every limit fails closed.
+            notional_rate=_UNKNOWN if quote is None or rate is None else quote.mid * rate,
+            base=instrument.base if instrument else "",
+            quote=instrument.quote if instrument else "",
+            asset_class=instrument.asset_class if instrument else AssetClass.FOREX,
+        )
