@@ -5,7 +5,6 @@ It never asks anyone anything; whoever feeds it the same events holds the same b
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -121,7 +120,8 @@ class AccountBook:
     executions: set[str] = field(default_factory=set)
     our_ids: set[str] = field(default_factory=set)
     person_ids: set[str] = field(default_factory=set)
-    sent: deque[Sent] = field(default_factory=deque)
+    sent: tuple[Sent, ...] = ()
+    messages: tuple[int, ...] = ()
 
     exposures: Exposures = field(default_factory=Exposures)
     trades: Trades = field(default_factory=Trades)
@@ -156,16 +156,19 @@ class AccountBook:
 
     def note_sent(self, sent: Sent) -> None:
         """Remember an order that opens exposure, for a day."""
-        while self.sent and self.sent[0].time <= sent.time - DAY:
-            self.sent.popleft()
-        self.sent.append(sent)
+        since = sent.time - DAY
+        self.sent = (*(each for each in self.sent if each.time > since), sent)
         held = self.holdings.get(sent.instrument)
         self.trades.sent(sent.strategy_id, sent.instrument, flat=held is None)
 
+    def note_message(self, time: int) -> None:
+        """Remember a close, a change or a cancellation that was sent, for a day."""
+        since = time - DAY
+        self.messages = (*(each for each in self.messages if each > since), time)
+
     def forget_sent(self, client_order_id: str) -> None:
         """Forget an order that came to nothing: its wish may be tried again at once."""
-        kept = [each for each in self.sent if each.client_order_id != client_order_id]
-        self.sent = deque(kept)
+        self.sent = tuple(each for each in self.sent if each.client_order_id != client_order_id)
 
     def adopt(self, position: Position, *, ours: bool = False) -> None:
         """Take in a position that was there before us: as external, or as the strategies'."""

@@ -46,11 +46,19 @@ class MeasuredPortfolio(Portfolio):
             return None
         if not change:
             return math.sqrt(self._variance)
-        index, own = self._covariance.index(symbol), self._covariance.volatility(symbol)
-        if index is None or own is None:
+        pull, own = self.covariance(symbol), self._covariance.volatility(symbol)
+        if pull is None or own is None:
             return None
-        after = self._variance + 2 * change * self._pull[index] + (change * own) ** 2
+        after = self._variance + 2 * change * pull + (change * own) ** 2
         return math.sqrt(max(0.0, after)) if math.isfinite(after) else None
+
+    def covariance(self, symbol: str) -> float | None:
+        """Return the covariance of a return with the money of all held; see the port."""
+        self._look()
+        index = self._covariance.index(symbol)
+        if index is None or index >= len(self._pull) or math.isnan(self._pull[index]):
+            return None
+        return self._pull[index]
 
     def cluster(self, symbol: str, side: Side, least: float) -> float | None:
         """Return the notional value that moves with a ``side`` of ``symbol``; see the port."""
@@ -67,12 +75,10 @@ class MeasuredPortfolio(Portfolio):
     def evidence(self, symbol: str) -> dict[str, Any]:
         """Return what decides on an order in ``symbol``, JSON-ready."""
         self._look()
-        index = self._covariance.index(symbol)
-        pull = self._pull[index] if index is not None and index < len(self._pull) else None
         found = {
             "deviation": self.deviation(),
             "volatility": self.volatility(symbol),
-            "covariance_with_held": None if pull is None or math.isnan(pull) else pull,
+            "covariance_with_held": self.covariance(symbol),
             "correlations": {
                 other: self._covariance.correlation(symbol, other) for other in self._weights
             },

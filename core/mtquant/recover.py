@@ -136,6 +136,8 @@ def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
                 quantity=quantity,
             )
         )
+    else:
+        account.note_message(entry.time)
     if (
         body["opens"]
         and not person
@@ -170,6 +172,10 @@ def _breaker(entry: Entry, book: Book, _: OrderDesk) -> None:
     account.breaker = BreakerState.from_dict(entry.body["state"])
 
 
+def _message(entry: Entry, book: Book, _: OrderDesk) -> None:
+    book.account(entry.body["account"]).note_message(entry.time)
+
+
 _FOLDS = {
     "opened": _opened,
     "signal": _signal,
@@ -185,4 +191,6 @@ _FOLDS = {
     "fill": _fill,
     "cursor": _cursor,
     "breaker": _breaker,
+    "change": _message,
+    "cancel_ordered": _message,
 }

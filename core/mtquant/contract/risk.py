@@ -161,6 +161,14 @@ class Portfolio(ABC):
         """
 
     @abstractmethod
+    def covariance(self, symbol: str) -> float | None:
+        """Return the covariance a year of an instrument's return with the money of all held.
+
+        An order worth d in it changes the variance by 2 d times this, plus (d x volatility)^2.
+        None where it isn't known, as for :meth:`deviation`.
+        """
+
+    @abstractmethod
     def cluster(self, symbol: str, side: Side, least: float) -> float | None:
         """Return the notional value held or working that moves with a ``side`` of ``symbol``.
 
@@ -179,7 +187,8 @@ class RiskState:
 
     ``quote_rate`` turns one unit of the instrument's quote currency into the account's
     currency. ``quote`` is None where the instrument has no price. ``working_orders`` counts orders
-    that are live or in doubt, ``sent`` are those of the last day at this account, oldest first.
+    that are live or in doubt, ``sent`` are those of the last day at this account, oldest first,
+    and ``messages`` the times of what else was sent there: closes, changes, cancellations.
     ``portfolio`` tells how the instruments move, None where nobody keeps that; ``records`` is
     each strategy's closed trades and ``closed`` those of the last day; ``opened_by`` is whose order
     opened what is held in a symbol; ``drawdown`` is the loss from the highest equity (0.05 is 5 %).
@@ -194,6 +203,7 @@ class RiskState:
     breaker: BreakerLevel
     working_orders: int = 0
     sent: Sequence[Sent] = ()
+    messages: Sequence[int] = ()
     summed: Totals | None = None
     portfolio: Portfolio | None = None
     records: Mapping[str, TradeRecord] = field(default_factory=dict)

@@ -155,6 +155,7 @@ class Changing:
         cid = request.client_order_id
         body = {"account": link.name, "id": cid, "by": by, "request": repr(request)}
         journal.append("change", body, durable=True)
+        self._engine.book.account(link.name).note_message(self._engine.wiring.clock.now())
         try:
             async with link.lock:
                 report = await send()

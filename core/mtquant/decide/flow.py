@@ -67,6 +67,7 @@ class Flow:
         """Send an order that closes ``quantity`` of a position."""
         book, cid = self.book.account(effect.account), effect.close.client_order_id
         self._work(book, cid, effect.symbol, effect.side, quantity, opens=False)
+        book.note_message(self.book.time)
         (book.person_ids if effect.person else book.our_ids).add(cid)
         self.out.append(effect)
 
@@ -115,7 +116,8 @@ class Flow:
             summed=summed,
             breaker=self._level(book.breaker, book.account),
             working_orders=len(book.working) - (replaced is not None),
-            sent=tuple(each for each in book.sent if each.client_order_id != instead_of),
+            sent=book.sent if replaced is None else _without(book.sent, instead_of),
+            messages=book.messages,
             portfolio=book.portfolio,
             records=book.trades.records,
             closed=tuple(book.trades.closed),
@@ -142,3 +144,7 @@ class Flow:
             for book in self.book.accounts.values()
             for each in book.working.values()
         )
+
+
+def _without(sent: tuple[Sent, ...], client_order_id: str) -> tuple[Sent, ...]:
+    return tuple(each for each in sent if each.client_order_id != client_order_id)

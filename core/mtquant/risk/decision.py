@@ -9,9 +9,11 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from mtquant.clock import format_time
+from mtquant.clock import SECOND, format_time
 from mtquant.contract import Finding, Proposal, RiskState
 from mtquant.model import Signal, plain
+
+_RECENT = 60 * SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,10 @@ class Decision:
             return None
         table = _table(state)
         del table["summed"]
+        # Of what was sent long ago its number is enough: a day may have seen thousands.
+        table["sent"] = [_json(each) for each in state.sent if state.time - each.time <= _RECENT]
+        table["sent_before"] = len(state.sent) - len(table["sent"])
+        table["messages"] = len(state.messages)
         name = self.signal.strategy_id
         table["records"] = _json(state.records.get(name))
         table["closed"] = [_json(each) for each in state.closed if each.strategy_id == name]
@@ -87,7 +93,7 @@ def _json(value: object) -> object:
     return _table(value) if is_dataclass(value) else type(value).__name__
 
 
-def _table(value: Any) -> dict[str, object]:  # noqa: ANN401 - any of our dataclasses
+def _table(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any of our dataclasses
     """Return a dataclass by its field names; a field named ``time`` is nanoseconds inside."""
     table = {each.name: getattr(value, each.name) for each in fields(value)}
     return {

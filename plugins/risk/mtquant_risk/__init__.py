@@ -17,11 +17,14 @@ def checks() -> Sequence[type[Check[Any]]]:
         Notional,
         PositionLimit,
     )
+    from mtquant_risk.budgets import Budgets  # noqa: PLC0415 - see mtquant.hooks
+    from mtquant_risk.hours import TradingHours  # noqa: PLC0415 - see mtquant.hooks
     from mtquant_risk.limits import (  # noqa: PLC0415 - see mtquant.hooks
         CurrencyExposure,
         Duplicate,
         OpenOrders,
         Regulatory,
+        RepeatedOrder,
         Restricted,
         Spread,
         StopRequired,
@@ -32,9 +35,11 @@ def checks() -> Sequence[type[Check[Any]]]:
         PriceCollar,
         StalePrice,
     )
+    from mtquant_risk.portfolio import PortfolioRisk  # noqa: PLC0415 - see mtquant.hooks
 
     return (
         Restricted,
+        TradingHours,
         StalePrice,
         Spread,
         PriceCollar,
@@ -42,9 +47,12 @@ def checks() -> Sequence[type[Check[Any]]]:
         OrderSize,
         OpenOrders,
         Throttle,
+        RepeatedOrder,
+        Budgets,
         PositionLimit,
         Notional,
         CurrencyExposure,
+        PortfolioRisk,
         Margin,
         Regulatory,
         Duplicate,
@@ -57,6 +65,8 @@ def sizers() -> Sequence[type[Sizer[Any]]]:
     from mtquant_risk.sizing import (  # noqa: PLC0415 - see mtquant.hooks
         FixedFraction,
         FixedQuantity,
+        Kelly,
+        VolatilityTarget,
     )
 
-    return (FixedFraction, FixedQuantity)
+    return (FixedFraction, FixedQuantity, Kelly, VolatilityTarget)

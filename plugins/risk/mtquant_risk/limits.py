@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from decimal import Decimal
+from operator import attrgetter
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from mtquant.clock import SECOND, format_time
-from mtquant.contract import Check, Finding, Proposal, RiskState, Settings
+from mtquant.contract import Check, Finding, Proposal, RiskState, Sent, Settings
 from mtquant.model import AssetClass, Number, Positive, plain
 from mtquant.risk import figure
 from mtquant_risk.account import ZERO, money, notional_of_one
@@ -102,8 +105,20 @@ class OpenOrders(Check[OpenOrdersSettings]):
         return self.veto("open_orders", message, limit=most, observed=found)
 
 
+def sent_since(state: RiskState, since: int) -> Sequence[Sent]:
+    """Return the orders sent after ``since``; ``state.sent`` is in the order of its times."""
+    return state.sent[bisect_right(state.sent, since, key=_time_of) :]
+
+
+_time_of = attrgetter("time")
+
+
 class ThrottleSettings(Settings):
-    """How many orders may be sent to one account in the last second, minute and day."""
+    """How many messages may be sent to one account in the last second, minute and day.
+
+    Orders that open exposure, closes, changes and cancellations all count (RTS 6, article 15(1));
+    only the first are refused.
+    """
 
     per_second: Annotated[int, Field(ge=1, le=10_000)] = 10
     per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
@@ -111,7 +126,7 @@ class ThrottleSettings(Settings):
 
 
 class Throttle(Check[ThrottleSettings]):
-    """Vetoes an order that comes too soon after too many others (RTS 6, article 15(3))."""
+    """Vetoes an order that comes too soon after too many others."""
 
     name = "throttle"
 
@@ -121,7 +136,8 @@ class Throttle(Check[ThrottleSettings]):
         windows = (("second", 1, wanted.per_second), ("minute", 60, wanted.per_minute))
         for title, seconds, most in (*windows, ("day", 86_400, wanted.per_day)):
             since = state.time - seconds * SECOND
-            found = sum(each.time > since for each in state.sent)
+            others = len(state.messages) - bisect_right(state.messages, since)
+            found = len(sent_since(state, since)) + others
             if found >= most:
                 message = (
                     f"{found} orders were sent to {proposal.account} in the last {title}; "
@@ -129,6 +145,40 @@ class Throttle(Check[ThrottleSettings]):
                 )
                 return self.veto(f"throttle_{title}", message, limit=most, observed=found)
         return self.approve(proposal)
+
+
+class RepeatedOrderSettings(Settings):
+    """``count``: orders of one source, symbol and side that may come in ``window_s`` seconds."""
+
+    count: Annotated[int, Field(ge=1, le=10_000)] = 10
+    window_s: Positive = Decimal(60)
+
+
+class RepeatedOrder(Check[RepeatedOrderSettings]):
+    """Vetoes an order that its source repeats over and over (RTS 6, article 15(3)).
+
+    A loop gone wrong sends the same side again and again: it is stopped for as long as the window
+    holds so many.
+    """
+
+    name = "repeated_order"
+
+    def review(self, proposal: Proposal, state: RiskState) -> Finding:
+        """Count the source's orders in the symbol and on the side."""
+        signal, most = proposal.signal, self.settings.count
+        since = state.time - int(self.settings.window_s * SECOND)
+        mine = (signal.strategy_id, signal.instrument, proposal.side)
+        found = sum(
+            mine == (each.strategy_id, each.instrument, each.side)
+            for each in sent_since(state, since)
+        )
+        if found < most:
+            return self.approve(proposal)
+        message = (
+            f"{signal.strategy_id} sent {found} orders to {proposal.side} {signal.instrument} in "
+            f"the last {figure(self.settings.window_s)} s; {most} is the most allowed"
+        )
+        return self.veto("repeated_order", message, limit=most, observed=found)
 
 
 class DuplicateSettings(Settings):
@@ -151,9 +201,9 @@ class Duplicate(Check[DuplicateSettings]):
         signal = proposal.signal
         since = state.time - int(self.settings.window_s * SECOND)
         mine = (signal.strategy_id, signal.instrument, proposal.side, proposal.quantity)
-        for each in state.sent:
+        for each in sent_since(state, since):
             theirs = (each.strategy_id, each.instrument, each.side, each.quantity)
-            if each.time > since and mine == theirs:
+            if mine == theirs:
                 message = (
                     f"{signal.strategy_id} sent the same {proposal.side} "
                     f"{figure(proposal.quantity)} {signal.instrument} at {format_time(each.time)}"

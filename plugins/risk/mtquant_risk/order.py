@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mtquant.clock import SECOND
 from mtquant.contract import Check, Finding, Proposal, RiskState, Settings
-from mtquant.model import Number, Positive, Quote, Side, plain
+from mtquant.model import AssetClass, Number, Positive, Quote, Side, plain
 from mtquant.risk import figure
 
 
@@ -48,14 +48,26 @@ class StalePrice(Check[StalePriceSettings]):
         return self.approve(proposal)
 
 
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+_BY_CLASS = {
+    AssetClass.METAL: Decimal("0.02"),
+    AssetClass.INDEX: Decimal("0.02"),
+    AssetClass.COMMODITY: Decimal("0.03"),
+    AssetClass.EQUITY: Decimal("0.05"),
+    AssetClass.CRYPTO: Decimal("0.05"),
+}
+
+
 class PriceCollarSettings(Settings):
     """How far from the quote's middle an order may fill: the larger of the two.
 
     ``fraction`` of the price, or ``spreads`` times the spread (order-safety, control 3).
+    ``by_class``: other fractions, by asset class.
     """
 
-    fraction: Annotated[Number, Field(gt=0, lt=1)] = Decimal("0.01")
+    fraction: Fraction = Decimal("0.01")
     spreads: Positive = Decimal(10)
+    by_class: dict[AssetClass, Fraction] = Field(default_factory=lambda: dict(_BY_CLASS))
 
 
 class PriceCollar(Check[PriceCollarSettings]):
@@ -71,7 +83,9 @@ class PriceCollar(Check[PriceCollarSettings]):
         quote = state.quote
         if quote is None:
             return self.veto("no_price", f"{proposal.signal.instrument} has no price")
-        limit = max(self.settings.fraction * quote.mid, self.settings.spreads * quote.spread)
+        wanted = self.settings
+        fraction = wanted.by_class.get(state.instrument.asset_class, wanted.fraction)
+        limit = max(fraction * quote.mid, wanted.spreads * quote.spread)
         distance = abs(proposal.reference_price - quote.mid)
         if distance > limit and not proposal.rests:
             return self.veto(
