@@ -7,11 +7,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from mtquant.clock import SECOND
 from mtquant.model import Bar
 
 TRADING_DAYS = 260
 """Weekdays a year: how often foreign exchange has a daily bar."""
-_DAY_S = 86_400
+_DAY = 86_400 * SECOND
 
 
 class Covariance:
@@ -21,7 +22,9 @@ class Covariance:
     scaled to add up to 1, and returns are taken as they are, not less their mean (RiskMetrics
     Technical Document, 4th edition, 1996, section 5.2; in pandas,
     ``(x * y).ewm(halflife=half_life).mean()``). A return spans from an instrument's last bar to
-    this one; a pair is seen where both have a bar of the same time.
+    this one; where bars lack between them it counts as one of so many bars, at most those of a
+    day, so that neither holes nor weekends look like a wild market. A pair is seen where both
+    have a bar of the same time.
     Volatilities are those of one bar times the root of the bars in a year of 260 days.
     """
 
@@ -48,13 +51,15 @@ class Covariance:
         if bar.time != self._time:
             self._fold()
             self._time = bar.time
-            self._scale = TRADING_DAYS * _DAY_S / bar.timeframe.seconds
+            self._scale = TRADING_DAYS * _DAY / (bar.timeframe.seconds * SECOND)
         number = self._index.setdefault(bar.instrument, len(self._index))
         before = self._last.get(bar.instrument)
         if bar.close > 0 and (before is None or before[0] < bar.time):
             self._last[bar.instrument] = (bar.time, bar.close)
             if before is not None:
-                self._fresh[number] = math.log(bar.close / before[1])
+                length = bar.timeframe.seconds * SECOND
+                spans = min(max((bar.time - before[0]) // length, 1), max(_DAY // length, 1))
+                self._fresh[number] = math.log(bar.close / before[1]) / math.sqrt(spans)
 
     def matrix_now(self) -> npt.NDArray[np.float64]:
         """Return the covariances a year, NaN where there are too few returns; don't change it."""

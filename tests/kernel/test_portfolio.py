@@ -214,12 +214,32 @@ def test_covariances_are_those_of_pandas() -> None:
         assert covariance.volatility(first) == pytest.approx(math.sqrt(260 * power), rel=1e-12)
 
 
+def test_a_return_over_a_hole_counts_as_one_of_so_many_bars() -> None:
+    whole, holes = Covariance(half_life=1e6), Covariance(half_life=1e6)
+    rng = np.random.default_rng(5)
+    price, minute = 1.0, 60 * SECOND
+    for number in range(1, 6001):
+        price *= math.exp(rng.normal(0, 0.0001))
+        whole.bar(bar("EUR/USD", number * minute, price, Timeframe.M1))
+        if number % 5 == 0:
+            holes.bar(bar("EUR/USD", number * minute, price, Timeframe.M1))
+    assert holes.volatility("EUR/USD") == pytest.approx(whole.volatility("EUR/USD"), rel=0.05)
+
+
+def test_a_weekend_counts_as_a_day() -> None:
+    # Two days and more without a bar: one return of 1 %, of 96 quarters of an hour.
+    covariance = Covariance(half_life=1e9, least=1)
+    covariance.bar(bar("EUR/USD", DAY_S, 1.0, Timeframe.M15))
+    covariance.bar(bar("EUR/USD", 4 * DAY_S, math.exp(0.01), Timeframe.M15))
+    assert covariance.volatility("EUR/USD") == pytest.approx(0.01 * math.sqrt(260))
+
+
 def test_a_bar_of_an_hour_counts_for_the_hours_of_a_year() -> None:
     day, hour = Covariance(), Covariance()
     prices = walk(1, 50)["EUR/USD"]
     for number, price in enumerate(prices):
         day.bar(bar("EUR/USD", (number + 1) * DAY_S, price))
-        hour.bar(bar("EUR/USD", (number + 1) * DAY_S, price, Timeframe.H1))
+        hour.bar(bar("EUR/USD", (number + 1) * DAY_S // 24, price, Timeframe.H1))
     found, expected = hour.volatility("EUR/USD"), day.volatility("EUR/USD")
     assert found is not None
     assert expected is not None
