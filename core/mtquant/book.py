@@ -80,6 +80,24 @@ class Target:
     waiting: str = ""
 
 
+@dataclass(slots=True, kw_only=True)
+class Leaving:
+    """That an account is to be left, in part or whole: until that is done, or called off.
+
+    ``share`` of each position is to be closed, 0 for none, and with ``cancel`` what works and
+    would open is cancelled. ``cause`` is ``halt`` or ``breaker``; ``by`` and ``why`` say who asked
+    for it. ``stay`` is what of each position stays, by ticket, None before the first look.
+    """
+
+    account: str
+    share: Decimal
+    cancel: bool
+    cause: str
+    by: str
+    why: str
+    stay: dict[str, Decimal] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
     """An order that waits for a person: what, where, why, until when.
@@ -126,6 +144,7 @@ class AccountBook:
     exposures: Exposures = field(default_factory=Exposures)
     trades: Trades = field(default_factory=Trades)
     portfolio: Portfolio | None = None
+    leaving: Leaving | None = None
 
     def see(self, account: Account) -> None:
         """Take in what the broker says of the account."""

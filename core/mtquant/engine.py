@@ -27,6 +27,7 @@ from mtquant.decide import (
     Effect,
     Event,
     Filled,
+    Leave,
     Record,
     RoutesChanged,
     Submit,
@@ -40,6 +41,7 @@ from mtquant.orders import OrderDesk, Ticket, unsettled
 from mtquant.pool import ConnectionState, Session, start
 from mtquant.recover import Recovered, recover
 from mtquant.route import routes
+from mtquant.withdraw import Withdrawal
 
 _DOUBT_PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 _START_LIMIT_S = 60.0
@@ -104,6 +106,16 @@ class Engine:
         self._sending = 0
         self._idle = anyio.Event()
         self._settling: set[str] = set()
+        self._leaving: set[str] = set()
+        self.withdrawal = Withdrawal(
+            self.book,
+            self.desk,
+            wiring.journal,
+            wiring.clock,
+            wiring.decider.ids,
+            self.emit,
+            self.tell,
+        )
         self._broken_stores: set[str] = set()
         self._group: TaskGroup | None = None
         self._stopping = False
@@ -123,6 +135,9 @@ class Engine:
                     self._open_lane(group, link)
                     self._start(group, link)
                 await self._first_connections()
+                for link in self.wiring.links.values():
+                    if self.book.account(link.name).leaving is not None:
+                        self._leave(link)
                 try:
                     await feed(self)
                 finally:
@@ -217,6 +232,8 @@ class Engine:
                     self.tell(effect)
                 case Submit() | Close():
                     self._dispatch(effect)
+                case Leave():
+                    self._leave(self.wiring.links[effect.account])
         if isinstance(event, Filled):
             account, fill = event.name, event.fill
             self._store(lambda it: it.fill(account, fill))
@@ -260,6 +277,32 @@ class Engine:
         self._sending += 1
         self._lanes[effect.account].send_nowait((effect, ticket))
 
+    def _leave(self, link: Link) -> None:
+        """See to it that an account is left; :meth:`idle` waits for the first try."""
+        if self._group is None or link.name in self._leaving:
+            return
+        self._leaving.add(link.name)
+        self._sending += 1
+
+        def tried() -> None:
+            self._sending -= 1
+            self._awake()
+
+        async def leave() -> None:
+            await self.withdrawal.leave(link, tried, self._next_answer)
+            self._leaving.discard(link.name)
+            self._awake()
+
+        self._group.start_soon(leave)
+
+    def _awake(self) -> None:
+        """Wake everybody who waits for an answer."""
+        answered, self._idle = self._idle, anyio.Event()
+        answered.set()
+
+    async def _next_answer(self) -> None:
+        await self._idle.wait()
+
     def _open_lane(self, group: TaskGroup, link: Link) -> None:
         """One order at a time goes to an account; a slow broker holds up no other."""
         send, receive = anyio.create_memory_object_stream[tuple[Submit | Close, Ticket]](100_000)
@@ -278,7 +321,7 @@ class Engine:
                         self.block(link, str(error))
                     finally:
                         self._sending -= 1
-                        self._idle.set()
+                        self._awake()
                     self.settle_doubts()
 
         group.start_soon(lane)
@@ -292,8 +335,12 @@ class Engine:
     async def idle(self) -> None:
         """Wait until every order that was handed out has been answered or is in doubt."""
         while self._sending:
-            self._idle = anyio.Event()
-            await self._idle.wait()
+            await self._next_answer()
+
+    async def left(self) -> None:
+        """Wait until every account that is to be left is."""
+        while self._leaving:
+            await self._next_answer()
 
     def settle_doubts(self) -> None:
         """See to it that every account with an order in doubt is asked until it isn't."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from mtquant.book import Book, Working
-from mtquant.contract import Sent
+from mtquant.book import Book, Leaving, Working
+from mtquant.contract import BreakerLevel, Sent
 from mtquant.decide import read_signal, read_suggestion, take_target
 from mtquant.decide.persons import DECLINED
 from mtquant.journal import Entry, Journal
@@ -170,6 +170,33 @@ def _cursor(entry: Entry, _: Book, desk: OrderDesk) -> None:
 def _breaker(entry: Entry, book: Book, _: OrderDesk) -> None:
     account = book.account(entry.body["account"])
     account.breaker = BreakerState.from_dict(entry.body["state"])
+    leaving = account.leaving
+    lower = account.breaker.level < BreakerLevel.REDUCING
+    if leaving is not None and leaving.cause == "breaker" and lower:
+        account.leaving = None  # a person has let it trade again
+
+
+def _leaving(entry: Entry, book: Book, _: OrderDesk) -> None:
+    body = entry.body
+    book.account(body["account"]).leaving = Leaving(
+        account=body["account"],
+        share=Decimal(body["share"]),
+        cancel=body["cancel"],
+        cause=body["cause"],
+        by=body["by"],
+        why=body["why"],
+    )
+
+
+def _leaving_stay(entry: Entry, book: Book, _: OrderDesk) -> None:
+    leaving = book.account(entry.body["account"]).leaving
+    if leaving is not None:
+        stay = entry.body["stay"]
+        leaving.stay = {position: Decimal(quantity) for position, quantity in stay.items()}
+
+
+def _left(entry: Entry, book: Book, _: OrderDesk) -> None:
+    book.account(entry.body["account"]).leaving = None
 
 
 def _message(entry: Entry, book: Book, _: OrderDesk) -> None:
@@ -191,6 +218,9 @@ _FOLDS = {
     "fill": _fill,
     "cursor": _cursor,
     "breaker": _breaker,
+    "leaving": _leaving,
+    "leaving_stay": _leaving_stay,
+    "left": _left,
     "change": _message,
     "cancel_ordered": _message,
 }

@@ -284,7 +284,7 @@ def test_stale_equity_and_a_tripped_breaker_open_nothing_but_close() -> None:
     assert orders(scene.fill(closed)) == []
     assert "HALTED" in told(scene.effects)
     durable = [each for each in scene.effects if isinstance(each, Record) and each.durable]
-    assert [each.kind for each in durable] == ["breaker"] * 2
+    assert [each.kind for each in durable] == ["breaker", "leaving"] * 2
 
 
 def test_what_others_hold_blocks_the_instrument() -> None:

@@ -180,7 +180,13 @@ def _reset(journal: Journal, book: Book, wanted: Reset) -> str:
     if not wanted.by or not wanted.reason:
         raise ConfigError("--by, --reason", "are missing", "Say who resets it, and why.")
     try:
-        fresh = reset(account.breaker, wanted.by, wanted.reason, rebase_peak=wanted.rebase_peak)
+        fresh = reset(
+            account.breaker,
+            wanted.by,
+            wanted.reason,
+            rebase_peak=wanted.rebase_peak,
+            at=SystemClock().now(),
+        )
     except ValueError as error:
         raise MtquantError(f"{wanted.account}: {error}") from None
     body = {"account": wanted.account, "state": fresh.to_dict()}

@@ -216,10 +216,13 @@ def show_todo(answer: dict[str, Any]) -> int:
 def show_halted(answer: dict[str, Any]) -> int:
     """Print what a halt did, and return 1 where something is left to do."""
     _say(f"HALTED {answer['halted']}: nothing is opened", "bold red")
-    _say(f"{len(answer['canceled'])} orders cancelled, {len(answer['closed'])} positions closed")
     for each in answer["failed"]:
-        _say(f"{each['account']}: {each['problem']}; say it again", "bold red")
-    return 1 if answer["failed"] else 0
+        _say(f"{each['account']}: {each['problem']}", "bold red")
+    if answer["failed"]:
+        _say("the engine goes on trying; without one running, `mtquant run` does, or say it again")
+        return 1
+    _say("every position is closed" if answer["flatten"] else "no order works that would open")
+    return 0
 
 
 def show_resumed(answer: dict[str, Any]) -> int:  # noqa: ARG001 - as the others

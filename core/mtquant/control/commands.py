@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
+
 from mtquant.contract import Settings
 from mtquant.control.arguments import (
     AnswerArguments,
@@ -32,6 +34,7 @@ from mtquant.engine import Engine
 from mtquant.errors import ConfigError
 
 Answer = dict[str, Any]
+_HALT_ANSWER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +138,26 @@ class Commands:
         return {"strategy": asked.strategy, "mode": asked.mode.value}
 
     async def _halt(self, asked: HaltArguments) -> Answer:
-        """Halt first: whatever fails afterwards, nothing is opened any more."""
+        """Halt first: whatever fails afterwards, nothing is opened any more.
+
+        It answers once every account is left, or after a while with what is still to do: the
+        engine goes on trying, also after a restart, until it is done or a person resumes.
+        """
         engine = self._engine
         now = engine.wiring.clock.now()
-        engine.emit(HaltSet(time=now, on=True, by=asked.by, why=asked.why))
-        done = await Trading(engine).halt(flatten=asked.flatten, by=asked.by)
-        return {"halted": engine.book.halted} | done
+        engine.emit(HaltSet(time=now, on=True, by=asked.by, why=asked.why, flatten=asked.flatten))
+        with anyio.move_on_after(_HALT_ANSWER_S):
+            await engine.left()
+        problems = engine.withdrawal.problems
+        failed = [
+            {"account": name, "problem": problems.get(name, "no answer yet")}
+            for name in self._still_leaving()
+        ]
+        return {"halted": engine.book.halted, "flatten": asked.flatten, "failed": failed}
+
+    def _still_leaving(self) -> list[str]:
+        accounts = self._engine.book.accounts
+        return [name for name, each in accounts.items() if each.leaving is not None]
 
     async def _resume(self, asked: ResumeArguments) -> Answer:
         engine = self._engine

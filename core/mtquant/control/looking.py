@@ -135,6 +135,10 @@ class Looking:
             if level is BreakerLevel.HALTED:
                 remedy = f'mtquant breaker --reset {name} --by NAME --reason "..."'
                 found.append((f"the loss breaker of {name} has halted it", remedy))
+            if book.leaving is not None:
+                problem = engine.withdrawal.problems.get(name, "under way")
+                remedy = "The engine goes on trying; look at the broker's own screen too."
+                found.append((f"{name} is being left ({book.leaving.why}): {problem}", remedy))
         for link in engine.wiring.links.values():
             state = link.state()
             if not state.tradable:

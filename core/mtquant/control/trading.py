@@ -19,7 +19,6 @@ from mtquant.control.finding import (
 )
 from mtquant.decide import (
     Close,
-    CloseOrdered,
     Effect,
     Ordered,
     Record,
@@ -29,7 +28,6 @@ from mtquant.engine import Engine
 from mtquant.errors import BrokerError, ConfigError
 from mtquant.link import Link
 from mtquant.model import (
-    CloseRequest,
     OrderRequest,
     OrderType,
     Position,
@@ -38,6 +36,7 @@ from mtquant.model import (
 )
 from mtquant.orders import Ticket
 from mtquant.route import choose
+from mtquant.withdraw import close_order
 
 T = TypeVar("T")
 
@@ -117,23 +116,11 @@ class Trading:
                 f"{plain(size)} is more than the {plain(position.quantity)} that are open",
                 "Close at most that.",
             )
-        close = CloseRequest(
-            client_order_id=engine.wiring.decider.ids.new(),
-            instrument=position.instrument if link.netting else None,
-            position_id=None if link.netting else position.position_id,
-            quantity=size,
+        order = close_order(
+            link, position, size, by, engine.wiring.decider.ids, engine.wiring.clock
         )
-        effects = engine.emit(
-            CloseOrdered(
-                time=engine.wiring.clock.now(),
-                by=by,
-                account=link.name,
-                symbol=position.instrument,
-                side=position.side.opposite,
-                close=close,
-            )
-        )
-        return await self._sent(link.name, close.client_order_id, effects)
+        effects = engine.emit(order)
+        return await self._sent(link.name, order.close.client_order_id, effects)
 
     async def _sent(
         self, account: str, client_order_id: str, effects: tuple[Effect, ...]
@@ -211,31 +198,6 @@ class Trading:
                     {"account": link.name, "order_id": each.order_id, "problem": str(error)}
                 )
         return {"canceled": rows, "protections_kept": 0 if asked.protections else kept}
-
-    async def halt(self, *, flatten: bool, by: str) -> dict[str, Any]:
-        """Cancel what would open, everywhere; with ``flatten`` close every position, by ticket.
-
-        What fails is told and stops nothing else: ``failed`` says what is left to do.
-        """
-        canceled: list[dict[str, Any]] = []
-        closed: list[dict[str, Any]] = []
-        failed: list[dict[str, str]] = []
-        for link in self._engine.wiring.links.values():
-            try:
-                asked = CancelArguments(everything=True, broker=link.name, by=by)
-                found = (await self.cancel(asked))["canceled"]
-                canceled += [each for each in found if "problem" not in each]
-                failed += [each for each in found if "problem" in each]
-                held = await link.positions() if flatten else ()
-                closed += [await self._close(link, position, None, by) for position in held]
-            except (BrokerError, ConfigError) as error:
-                failed.append({"account": link.name, "problem": str(error)})
-        failed += [
-            {"account": each["account"], "problem": f"not closed: {each.get('status', '')}"}
-            for each in closed
-            if each.get("status") != "filled"
-        ]
-        return {"canceled": canceled, "closed": closed, "failed": failed}
 
     def _route(self, symbol: str, broker: str | None) -> str:
         """Return the account that an order in ``symbol`` goes to; raises ConfigError for none."""

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
-from mtquant.book import Book
+from mtquant.book import Book, Leaving
 from mtquant.clock import Ids
 from mtquant.combine import CombineRules
 from mtquant.contract import BreakerLevel, Level, Strategy
@@ -30,6 +31,8 @@ from mtquant.decide.events import (
     FeedChanged,
     Filled,
     HaltSet,
+    Leave,
+    Left,
     ModeSet,
     Opened,
     Ordered,
@@ -43,6 +46,9 @@ from mtquant.decide.persons import ApprovalRules, Persons, wish
 from mtquant.decide.pursuit import Pursuit
 from mtquant.model import Mode, OrderRequest, OrderStatus, Quote, plain
 from mtquant.risk import BreakerState, Decision, Gate, step
+
+_EQUITY_KEPT = Decimal("0.001")
+"""How much an equity may rise before the journal is told again: a part of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +96,9 @@ class Decider:
             CloseOrdered: self.persons.close,
             Answered: self.persons.answer,
             HaltSet: self._halt_set,
+            Left: self._left,
         }
+        self._kept: dict[str, BreakerState] = {}
         self.pursuit = Pursuit(self.rules.modes, self.persons, passive=self.rules.passive)
 
     def on(self, event: Event) -> tuple[Effect, ...]:
@@ -162,7 +170,7 @@ class Decider:
         after = step(before, self.gate.rules, equity, event.time)
         book.breaker = after
         level = before.level if before else BreakerLevel.NORMAL
-        if before is None or _anchors(before) != _anchors(after):
+        if self._worth_keeping(event.name, after):
             body = {"account": event.name, "state": after.to_dict()}
             flow.record("breaker", body, durable=after.level != level)
         if after.level != level:
@@ -172,6 +180,8 @@ class Decider:
                 f"loss breaker of {event.name} {'rose' if rising else 'fell'} from {level.name} "
                 f"to {after.level.name} at equity {equity:,.2f} {event.account.currency}",
             )
+            if rising:
+                self._act(flow, event.name, after.level)
         self._quotes(flow, event.name, event.quotes)
 
     def _filled(self, flow: Flow, event: Filled) -> None:
@@ -223,10 +233,82 @@ class Decider:
             flow.tell(Level.INFO, f"{event.symbol} goes on: its prices come again")
             self.pursuit.pursue(flow, event.symbol)
 
-    def _halt_set(self, flow: Flow, event: HaltSet) -> None:
-        """Stop all new exposure, or let it go on; said again it changes nothing."""
-        if event.on == bool(self.book.halted):
+    def _worth_keeping(self, name: str, state: BreakerState) -> bool:
+        """Tell whether the journal must know ``state``, or a restart would be less strict."""
+        kept = self._kept.get(name)
+        if kept is not None and _anchors(kept) == _anchors(state):
+            # What opens a day that was missed is the last equity: an older, lower one is too low.
+            risen = state.equity - kept.equity
+            if risen <= _EQUITY_KEPT * abs(kept.equity):
+                return False
+        self._kept[name] = state
+        return True
+
+    def _act(self, flow: Flow, name: str, level: BreakerLevel) -> None:
+        """Do what the rules say of a breaker that has risen to ``level``."""
+        rules = self.gate.rules
+        if level < BreakerLevel.REDUCING:
             return
+        share = rules.close_share
+        if level is BreakerLevel.HALTED:
+            share = Decimal(1) if rules.flatten else share
+        if share or rules.cancel_orders:
+            self._leave(
+                flow,
+                Leaving(
+                    account=name,
+                    share=share,
+                    cancel=rules.cancel_orders,
+                    cause="breaker",
+                    by="loss breaker",
+                    why=f"the loss breaker is {level.name}",
+                ),
+            )
+
+    def _leave(self, flow: Flow, wanted: Leaving) -> None:
+        """Have an account left, unless more than that is under way already."""
+        book = flow.book.account(wanted.account)
+        known = book.leaving
+        if known is not None and known.share >= wanted.share and known.cancel >= wanted.cancel:
+            return
+        book.leaving = wanted
+        body = {
+            "account": wanted.account,
+            "share": plain(wanted.share),
+            "cancel": wanted.cancel,
+            "cause": wanted.cause,
+            "by": wanted.by,
+            "why": wanted.why,
+        }
+        flow.record("leaving", body, durable=True)
+        flow.out.append(Leave(account=wanted.account))
+
+    def _left(self, flow: Flow, event: Left) -> None:
+        book = flow.book.account(event.name)
+        if (done := book.leaving) is None:
+            return
+        book.leaving = None
+        flow.record("left", {"account": event.name})
+        what = "no order works" if done.cancel else "done"
+        if done.share:
+            closed = "everything is" if done.share == 1 else f"{done.share * 100:f} % is"
+            what = f"{closed} closed" + (", no order works" if done.cancel else "")
+        flow.tell(Level.WARNING, f"{event.name}: {what} ({done.why})")
+
+    def _halt_set(self, flow: Flow, event: HaltSet) -> None:
+        """Stop all new exposure, or let it go on; said again it closes where it didn't before."""
+        if event.on != bool(self.book.halted):
+            self._set_halt(flow, event)
+        if event.on:
+            for name in self.book.accounts:
+                why = f"halted by {event.by}: {event.why}"
+                share = Decimal(1) if event.flatten else Decimal(0)
+                wanted = Leaving(
+                    account=name, share=share, cancel=True, cause="halt", by=event.by, why=why
+                )
+                self._leave(flow, wanted)
+
+    def _set_halt(self, flow: Flow, event: HaltSet) -> None:
         self.book.halted = f"by {event.by}: {event.why}" if event.on else ""
         flow.record("halt", {"on": event.on, "by": event.by, "why": event.why}, durable=True)
         if event.on:
@@ -236,6 +318,10 @@ class Decider:
             flow.tell(Level.ALARM, message)
             return
         flow.tell(Level.INFO, f"trading goes on, by {event.by}: {event.why}")
+        for name, account in self.book.accounts.items():
+            if account.leaving is not None and account.leaving.cause == "halt":
+                account.leaving = None
+                flow.record("left", {"account": name})
         for symbol in self.book.targets:
             self.pursuit.pursue(flow, symbol)
 
@@ -258,5 +344,13 @@ class Decider:
 
 
 def _anchors(state: BreakerState) -> tuple[object, ...]:
-    """Return what a restart must not forget; a lost later equity only makes it stricter."""
-    return (state.level, state.peak, state.day, state.day_anchor, state.week_anchor)
+    """Return what a restart must not forget."""
+    return (
+        state.level,
+        state.peak,
+        state.day,
+        state.day_anchor,
+        state.week_anchor,
+        state.week_limited,
+        state.below_since,
+    )

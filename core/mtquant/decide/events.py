@@ -151,12 +151,24 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaltSet:
-    """A person stopped all new exposure, or (``on`` False) lets trading go on."""
+    """A person stopped all new exposure, or (``on`` False) lets trading go on.
+
+    ``flatten``: every position at every account is closed, too.
+    """
 
     time: int
     on: bool
     by: str
     why: str
+    flatten: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """Nothing is left to do of what :class:`Leave` asked for."""
+
+    time: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +192,7 @@ Event = (
     | CloseOrdered
     | Answered
     | HaltSet
+    | Left
     | Ticked
 )
 
@@ -224,4 +237,11 @@ class Tell:
     message: str
 
 
-Effect = Submit | Close | Record | Tell
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """Cancel and close at an account what its book's ``leaving`` says, until it is done."""
+
+    account: str
+
+
+Effect = Submit | Close | Leave | Record | Tell

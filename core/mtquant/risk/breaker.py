@@ -18,8 +18,31 @@ counts in full against the new day: the state is never re-anchored at an equity 
 dark. A roll that nobody missed is the same rule with a small gap, which is why a restart changes
 nothing.
 
-*Cash flows.* A withdrawal looks like a loss. Deposits and withdrawals must be taken out of the
-equity before it is stepped.
+*Limits of their own.* Each is off unless set, and only ever makes the breaker stricter.
+
+==================  ==========================================================================
+limit               a loss at it or above
+==================  ==========================================================================
+day_loss_limit      in the day's meter: REDUCING at least, until a day roll that finds that
+                    meter under the limit (which is as early as REDUCING clears at all)
+week_loss_limit     in the week's meter: REDUCING at least, not before the next week's roll
+                    that finds that meter under the limit
+max_drawdown        from the highest equity: HALTED, which a named person resets
+==================  ==========================================================================
+
+They come on top of the clearing rules above: a level clears only where both allow it.
+
+*Cash flows.* Money paid in or out is no profit and no loss. :func:`step` first judges the equity
+as if nothing had been paid, then restates equity and anchors by one factor, the equity with the
+flow over the equity without it: a fund does the same when it counts units and a price for each.
+So no loss, as a fraction, jumps or hides at a flow. The money paid is not simply added to the
+anchors, because of what that does to a trader: who is 9 % down and takes half the money out
+would find himself 18 % down and halted, and who is 14 % down could pay in ten times the account
+and be 1.3 % down. It is also how the Global Investment Performance Standards reckon a return
+(time-weighted: linked over the flows, so that their size has no say).
+The exception is an account that holds nothing before the flow or after it. There is no factor
+then: the money is added, so the loss stays what it was in money; and an account that holds
+nothing is HALTED.
 """
 
 from __future__ import annotations
@@ -31,7 +54,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mtquant.clock import SECOND, format_time, parse_time
 from mtquant.contract import BreakerLevel, Settings
@@ -40,11 +63,23 @@ from mtquant.model import Number
 Share = Annotated[Number, Field(gt=0, lt=1)]
 """A fraction between 0 and 1, both excluded."""
 
+
+def _fraction(limit: Decimal) -> Decimal:
+    if not 0 < limit < 1:
+        msg = "a limit is a fraction between 0 and 1, both excluded: write 0.05 for 5 %"
+        raise ValueError(msg)
+    return limit
+
+
+Limit = Annotated[Number, AfterValidator(_fraction)]
+"""A loss that somebody set, as a fraction: likely to be written in percent by mistake."""
+
 PROBATION_S = 24 * 3600
 """How long an account trades at the warned size after a person's reset."""
 _NOON = 12
 _TOTAL_LOSS = Decimal(1)
 _NO_LOSS = Decimal(0)
+_NO_FLOW = Decimal(0)
 
 
 class BreakerRules(Settings):
@@ -52,6 +87,17 @@ class BreakerRules(Settings):
 
     The trading day starts at ``roll_time`` in the IANA zone ``roll_zone``, once each local day.
     A warned account opens ``warned_size`` times the size it would.
+
+    Limits of their own, each a fraction of its anchor and off where it is None: a loss of
+    ``day_loss_limit`` since the start of the day or of ``week_loss_limit`` since that of the
+    week puts the account at REDUCING at least, one of ``max_drawdown`` from the highest equity
+    at HALTED. A ``day_loss_limit`` above ``reduce_at`` or a ``max_drawdown`` above ``halt_at``
+    never acts: the threshold acts first.
+
+    What is done on rising, by others than the breaker, which only says the level:
+    ``close_share`` is the share of each open position that is closed on rising to REDUCING
+    (0 none, 1 all of it); ``flatten`` closes everything on rising to HALTED; ``cancel_orders``
+    takes back the working orders that open or add on rising to REDUCING or above.
     """
 
     warn_at: Share = Decimal("0.05")
@@ -63,6 +109,12 @@ class BreakerRules(Settings):
     warned_size: Share = Decimal("0.5")
     roll_zone: str = "America/New_York"
     roll_time: time = time(17)
+    day_loss_limit: Limit | None = None
+    week_loss_limit: Limit | None = None
+    max_drawdown: Limit | None = None
+    close_share: Annotated[Number, Field(ge=0, le=1)] = Decimal(0)
+    flatten: bool = False
+    cancel_orders: bool = True
 
     @field_validator("roll_zone")
     @classmethod
@@ -73,6 +125,15 @@ class BreakerRules(Settings):
             msg = f"{key!r} is no IANA time zone, such as America/New_York or UTC"
             raise ValueError(msg) from error
         return key
+
+    @field_validator("roll_time")
+    @classmethod
+    def _wall_time(cls, roll: time) -> time:
+        # A bare number, read as seconds since midnight in UTC, ends here as well.
+        if roll.tzinfo is not None:
+            msg = "a wall time in roll_zone, without an offset, such as 17:00"
+            raise ValueError(msg)
+        return roll
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -90,6 +151,15 @@ class BreakerRules(Settings):
         thresholds = (self.warn_at, self.reduce_at, self.halt_at)
         return BreakerLevel(sum(loss >= threshold for threshold in thresholds))
 
+    def level_of(self, losses: Mapping[str, Decimal]) -> BreakerLevel:
+        """Return the level that the meters ``losses`` trip, by the thresholds and the limits."""
+        level = self.level_at(max(losses.values()))
+        if _reached(losses["peak"], self.max_drawdown):
+            return BreakerLevel.HALTED
+        limited = _reached(losses["day"], self.day_loss_limit)
+        limited = limited or _reached(losses["week"], self.week_loss_limit)
+        return max(level, BreakerLevel.REDUCING) if limited else level
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerState:
@@ -97,7 +167,11 @@ class BreakerState:
 
     ``day`` names the trading day and ``week`` its week by the Monday. ``below_since`` is since
     when a warned account's loss has been under the clearing threshold, ``probation_until`` until
-    when a reset account stays warned. ``reset_by`` and ``reset_reason`` are the last reset's.
+    when a reset account stays warned. ``week_limited`` says that the week's own limit was
+    reached since the week began. ``reset_by`` and ``reset_reason`` are the last reset's.
+
+    ``peak`` and the anchors are restated at cash flows: they compare with ``equity``, and need
+    not be an equity that was ever seen.
     """
 
     level: BreakerLevel
@@ -110,6 +184,7 @@ class BreakerState:
     week_anchor: Decimal
     below_since: int | None = None
     probation_until: int | None = None
+    week_limited: bool = False
     reset_by: str = ""
     reset_reason: str = ""
 
@@ -140,6 +215,7 @@ class BreakerState:
             "week_anchor": str(self.week_anchor),
             "below_since": _written(self.below_since),
             "probation_until": _written(self.probation_until),
+            "week_limited": self.week_limited,
             "reset_by": self.reset_by,
             "reset_reason": self.reset_reason,
         }
@@ -161,6 +237,8 @@ class BreakerState:
             week_anchor=Decimal(stored["week_anchor"]),
             below_since=_read(stored["below_since"]),
             probation_until=_read(stored["probation_until"]),
+            # Journals from before there was a limit for the week do not tell.
+            week_limited=_truth(stored.get("week_limited", False)),
             reset_by=stored["reset_by"],
             reset_reason=stored["reset_reason"],
         )
@@ -170,12 +248,16 @@ def trading_day(rules: BreakerRules, at: int) -> date:
     """Return the trading day that ``at`` (nanoseconds, UTC) falls in.
 
     A day that starts at noon or later is named for the next date, as foreign exchange does:
-    Sunday 17:00 in New York opens Monday.
+    Sunday 17:00 in New York opens Monday. As time goes on it never names an earlier day: in an
+    hour that a clock repeats, the first pass of the roll time counts.
     """
-    local = datetime.fromtimestamp(at // SECOND, ZoneInfo(rules.roll_zone))
+    seconds = at // SECOND
+    local = datetime.fromtimestamp(seconds, ZoneInfo(rules.roll_zone))
     day = local.date()
     if local.time() < rules.roll_time:
-        day -= timedelta(days=1)
+        first_pass = datetime.combine(day, rules.roll_time, local.tzinfo)
+        if not local.fold or seconds < first_pass.timestamp():
+            day -= timedelta(days=1)
     return day + timedelta(days=1) if rules.roll_time.hour >= _NOON else day
 
 
@@ -184,6 +266,8 @@ def step(
     rules: BreakerRules,
     equity: Decimal,
     at: int,
+    *,
+    cash_flow: Decimal = _NO_FLOW,
 ) -> BreakerState:
     """Return the state after ``equity`` was seen at ``at`` (nanoseconds, UTC).
 
@@ -191,40 +275,30 @@ def step(
     first. A time before the last one may raise the level and never lowers it. An equity that is
     no number is no equity: it puts the level at REDUCING at least, and as a first one it raises
     ValueError.
+
+    ``cash_flow`` is the money paid in (positive) or out (negative) since the last step, which
+    ``equity`` holds already. It changes the level in one case: an account it leaves with nothing
+    is HALTED. A profit or loss since the last step is taken to have come before the flow, so
+    step before a known flow and right after it. With a first equity it says nothing; with one
+    that is no number, the last equity plus the flow stands for it until the next. A flow that is
+    no number raises ValueError: guessing it would hide a loss or make one up.
     """
-    if not equity.is_finite():
-        if state is None:
-            msg = "the first equity of an account must be a number"
-            raise ValueError(msg)
-        return replace(
-            state,
-            level=max(state.level, BreakerLevel.REDUCING),
-            time=max(state.time, at),
-            below_since=None,
-        )
+    if not cash_flow.is_finite():
+        msg = f"the cash flow of an account must be a number, not {cash_flow}"
+        raise ValueError(msg)
     if state is None:
-        state = _first(rules, equity, at)
-    now = max(state.time, at)
-    # The day only advances: in the hour that a clock repeats, its wall time passes a roll twice.
-    day = max(state.day, trading_day(rules, now))
-    week = day - timedelta(days=day.weekday())
-    opening = max(state.equity, equity)
-    seen = replace(
+        return _after_equity(_first(rules, equity, at), rules, equity, at)
+    if equity.is_finite():
+        # Judged without the flow, so that no rounding of the restated anchors has a say.
+        after = _after_equity(state, rules, equity - cash_flow, at)
+        return _restated(after, equity) if cash_flow else after
+    dark = replace(
         state,
-        time=now,
-        equity=equity,
-        peak=max(state.peak, equity),
-        day=day,
-        day_anchor=opening if day > state.day else state.day_anchor,
-        week=week,
-        week_anchor=opening if week > state.week else state.week_anchor,
+        level=max(state.level, BreakerLevel.REDUCING),
+        time=max(state.time, at),
+        below_since=None,
     )
-    tripped = rules.level_at(seen.loss)
-    if tripped > state.level:
-        return replace(seen, level=tripped, below_since=None)
-    if at < state.time:
-        return seen
-    return _cleared(seen, rules, rolled=day > state.day)
+    return _restated(dark, state.equity + cash_flow) if cash_flow else dark
 
 
 def reset(
@@ -233,14 +307,17 @@ def reset(
     reason: str,
     *,
     rebase_peak: bool = False,
+    at: int | None = None,
 ) -> BreakerState:
     """Return the state after the person ``by`` lets the account trade again, for ``reason``.
 
-    The account is then warned, at reduced size, for 24 hours at least. Day and week start anew
+    The account is then warned, at reduced size, for 24 hours at least. They run from ``at``
+    (nanoseconds, UTC), the time of the reset, or from the last equity where it is not given or
+    earlier: pass it, or the hours in which the engine stood still count. Day and week start anew
     at the last equity, or the same loss would trip the breaker at the next step; the highest
     equity is forgotten only if ``rebase_peak`` says so, so a loss from the peak that still
-    stands at a threshold trips it again. Raises ValueError where nothing has tripped or the
-    person or the reason is missing.
+    stands at a threshold or at ``max_drawdown`` trips it again. Raises ValueError where nothing
+    has tripped or the person or the reason is missing.
     """
     if state.level < BreakerLevel.REDUCING:
         msg = f"the breaker is {state.level.name}: there is nothing to reset"
@@ -255,13 +332,17 @@ def reset(
         day_anchor=state.equity,
         week_anchor=state.equity,
         below_since=None,
-        probation_until=state.time + PROBATION_S * SECOND,
+        probation_until=max(state.time, at or state.time) + PROBATION_S * SECOND,
+        week_limited=False,
         reset_by=by,
         reset_reason=reason,
     )
 
 
 def _first(rules: BreakerRules, equity: Decimal, at: int) -> BreakerState:
+    if not equity.is_finite():
+        msg = "the first equity of an account must be a number"
+        raise ValueError(msg)
     day = trading_day(rules, at)
     return BreakerState(
         level=BreakerLevel.NORMAL,
@@ -275,8 +356,58 @@ def _first(rules: BreakerRules, equity: Decimal, at: int) -> BreakerState:
     )
 
 
+def _after_equity(
+    state: BreakerState, rules: BreakerRules, equity: Decimal, at: int
+) -> BreakerState:
+    """Return the state after a finite ``equity`` that no money was paid into or out of."""
+    seen = _rolled(state, rules, equity, at)
+    losses = seen.losses
+    seen = replace(seen, week_limited=_week_limited(state, seen, rules, losses["week"]))
+    tripped = rules.level_of(losses)
+    if tripped > state.level:
+        return replace(seen, level=tripped, below_since=None)
+    if at >= state.time:
+        limited = seen.week_limited or tripped >= BreakerLevel.REDUCING
+        return _cleared(seen, rules, rolled=seen.day > state.day and not limited)
+    # The clock went back: no time has passed that could calm anything, but a relapse is one.
+    relapsed = max(losses.values()) >= rules.warn_clears_under
+    return replace(seen, below_since=None) if relapsed else seen
+
+
+def _rolled(state: BreakerState, rules: BreakerRules, equity: Decimal, at: int) -> BreakerState:
+    """Return ``state`` with its equity, peak, day, week and anchors as of ``at``."""
+    now = max(state.time, at)
+    # The day only advances, whatever zone and roll time a restart brings.
+    day = max(state.day, trading_day(rules, now))
+    week = day - timedelta(days=day.weekday())
+    opening = max(state.equity, equity)
+    return replace(
+        state,
+        time=now,
+        equity=equity,
+        peak=max(state.peak, equity),
+        day=day,
+        day_anchor=opening if day > state.day else state.day_anchor,
+        week=week,
+        week_anchor=opening if week > state.week else state.week_anchor,
+    )
+
+
+def _week_limited(
+    before: BreakerState, seen: BreakerState, rules: BreakerRules, loss: Decimal
+) -> bool:
+    """Whether the week's own limit was reached in the running week, now or earlier in it."""
+    if rules.week_loss_limit is None:
+        return False
+    earlier = before.week_limited and seen.week == before.week
+    return earlier or loss >= rules.week_loss_limit
+
+
 def _cleared(state: BreakerState, rules: BreakerRules, *, rolled: bool) -> BreakerState:
-    """Lower the level by one where its rule allows; one step at a time, so size comes back last."""
+    """Lower the level by one where its rule allows; one step at a time, so size comes back last.
+
+    ``rolled`` says that a day began under no limit of its own.
+    """
     if state.level is BreakerLevel.REDUCING:
         if rolled and state.loss < rules.reduce_clears_under:
             return replace(state, level=BreakerLevel.WARNED, below_since=None)
@@ -292,6 +423,32 @@ def _cleared(state: BreakerState, rules: BreakerRules, *, rolled: bool) -> Break
     return replace(state, below_since=since)
 
 
+def _restated(state: BreakerState, equity: Decimal) -> BreakerState:
+    """Return ``state`` where a cash flow alone has made its equity ``equity``."""
+    without = state.equity
+
+    def anchor(before: Decimal) -> Decimal:
+        if without > 0 and equity > 0:
+            return before * equity / without
+        return before + (equity - without)
+
+    moved = replace(
+        state,
+        equity=equity,
+        # The factor is rounded: a peak must not end a hair under its own equity.
+        peak=max(anchor(state.peak), equity),
+        day_anchor=anchor(state.day_anchor),
+        week_anchor=anchor(state.week_anchor),
+    )
+    if equity > 0:
+        return moved
+    return replace(moved, level=BreakerLevel.HALTED, below_since=None)
+
+
+def _reached(loss: Decimal, limit: Decimal | None) -> bool:
+    return limit is not None and loss >= limit
+
+
 def _loss(anchor: Decimal, equity: Decimal) -> Decimal:
     """Return the loss as a fraction of ``anchor``; an account worth nothing has lost it all."""
     if anchor <= 0:
@@ -305,3 +462,10 @@ def _written(at: int | None) -> str | None:
 
 def _read(text: str | None) -> int | None:
     return None if text is None else parse_time(text)
+
+
+def _truth(stored: object) -> bool:
+    if not isinstance(stored, bool):
+        msg = f"{stored!r} is neither true nor false"
+        raise TypeError(msg)
+    return stored
