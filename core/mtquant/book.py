@@ -164,14 +164,14 @@ class AccountBook:
     def work(self, order: Working) -> None:
         """Take in an order of ours that may act from now on."""
         self.working[order.client_order_id] = order
-        if order.opens:
-            self.exposures.work(order.instrument, order.side, order.quantity)
+        take = self.exposures.work if order.opens else self.exposures.close
+        take(order.instrument, order.side, order.quantity)
 
     def done(self, client_order_id: str) -> None:
         """Take in that an order of ours can act no more."""
         order = self.working.pop(client_order_id)
-        if order.opens:
-            self.exposures.work(order.instrument, order.side, -order.quantity)
+        take = self.exposures.work if order.opens else self.exposures.close
+        take(order.instrument, order.side, -order.quantity)
 
     def note_sent(self, sent: Sent) -> None:
         """Remember an order that opens exposure, for a day."""

@@ -26,6 +26,7 @@ class Exposures:
         self._held: dict[str, Decimal] = {}
         self._buying: dict[str, Decimal] = {}
         self._selling: dict[str, Decimal] = {}
+        self._closing: dict[tuple[str, Side], Decimal] = {}
         self._rates: dict[str, Decimal | None] = {}
         self._through: dict[str, set[str]] = {}
         self._each: dict[str, Exposure] = {}
@@ -73,6 +74,15 @@ class Exposures:
             book[symbol] = left
         else:
             book.pop(symbol, None)
+        self._value(symbol)
+
+    def close(self, symbol: str, side: Side, change: Decimal) -> None:
+        """Take in that orders that close by ``side`` work for ``change`` units more, or less."""
+        left = self._closing.get((symbol, side), _ZERO) + change
+        if left:
+            self._closing[symbol, side] = left
+        else:
+            self._closing.pop((symbol, side), None)
         self._value(symbol)
 
     def all(self) -> tuple[Exposure, ...]:
@@ -155,13 +165,16 @@ class Exposures:
             return
         quote, instrument = self._quotes.get(symbol), self._instruments.get(symbol)
         rate = self.rate(instrument.quote) if instrument else None
+        against = Side.SELL if held > 0 else Side.BUY
         self._each[symbol] = Exposure(
             instrument=symbol,
             quantity=held,
             working=buying - selling,
             opposed=min(buying, selling),
+            closing=min(self._closing.get((symbol, against), _ZERO), abs(held)),
             # An exposure that can't be valued is NaN, on which every limit fails closed.
             notional_rate=_UNKNOWN if quote is None or rate is None else quote.mid * rate,
+            margin_rate=instrument.margin_rate if instrument else _UNKNOWN,
             base=instrument.base if instrument else "",
             quote=instrument.quote if instrument else "",
             asset_class=instrument.asset_class if instrument else AssetClass.FOREX,

@@ -131,7 +131,11 @@ def test_orders_on_both_sides_do_not_cancel_out() -> None:
     (each,) = kept.all()
     assert [each.working, each.opposed, each.buying, each.selling] == [2000, 3000, 5000, 3000]
     totals = kept.totals()
-    assert [totals.gross, totals.working] == [8800, 8800]
+    assert [totals.gross, totals.held_margin, totals.working_margin] == [
+        8800,
+        0,
+        8800 * INSTRUMENTS["EUR/USD"].margin_rate,
+    ]
     assert totals.longest == {"EUR": 5500, "USD": 3300}
     assert totals.shortest == {"EUR": -3300, "USD": -5500}
 
@@ -145,6 +149,7 @@ def test_euro_dollar_is_long_euros_and_short_dollars() -> None:
                 quantity=D(10_000),
                 working=D(0),
                 notional_rate=D("1.1"),
+                margin_rate=D("0.05"),
                 base="EUR",
                 quote="USD",
             )
@@ -469,7 +474,7 @@ def test_an_order_that_is_done_works_no_more() -> None:
     )
     book.work(order)
     book.work(replace(order, client_order_id="d", opens=False))
-    assert book.exposures.totals().working == 1100
+    assert book.exposures.totals().gross == 1100
     book.done("d")
     book.done("c")
     assert book.exposures.all() == ()

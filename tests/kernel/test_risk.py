@@ -464,7 +464,11 @@ def test_a_payload_holds_all_that_it_takes_to_decide_again() -> None:
         STATE,
         exposures=(
             Exposure(
-                instrument="EUR/USD", quantity=D(20_000), working=D(-5_000), notional_rate=D("1.1")
+                instrument="EUR/USD",
+                quantity=D(20_000),
+                working=D(-5_000),
+                notional_rate=D("1.1"),
+                margin_rate=D("0.05"),
             ),
         ),
     )

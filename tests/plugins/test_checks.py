@@ -108,10 +108,18 @@ def quoted(bid: str, ask: str, age_s: str = "0") -> RiskState:
 
 
 def holding(
-    quantity: str, working: str = "0", symbol: str = "EUR/USD", rate: str = "0.99"
+    quantity: str,
+    working: str = "0",
+    symbol: str = "EUR/USD",
+    rate: str = "0.99",
+    margin: str = "0.05",
 ) -> RiskState:
     exposure = Exposure(
-        instrument=symbol, quantity=D(quantity), working=D(working), notional_rate=D(rate)
+        instrument=symbol,
+        quantity=D(quantity),
+        working=D(working),
+        notional_rate=D(rate),
+        margin_rate=D(margin),
     )
     return replace(STATE, exposures=(exposure,))
 
@@ -171,7 +179,7 @@ ALONE: list[tuple[str, RiskState, str, dict[str, object], Decimal]] = [
     ("repeated_order", sent(*["30"] * 10, strategy=SIGNAL.strategy_id), "10000", {}, D(0)),
     ("budgets", STATE, "10000", {"others": {"max_order": "0.05"}}, D(0)),
     ("position_limit", holding("1990000", rate="0.1"), "20000", {}, D(10_000)),
-    ("notional", holding("2000000", symbol="GBP/USD"), "100000", {}, D(20_000)),
+    ("notional", holding("2000000", symbol="GBP/USD", margin="0.01"), "100000", {}, D(20_000)),
     ("currency_exposure", STATE, "10000", {"max_net": "0.05"}, D(0)),
     ("portfolio_risk", STATE, "10000", {"required": True}, D(0)),
     ("margin", funded("100000", "49900"), "10000", {}, D(0)),
@@ -453,6 +461,26 @@ def test_the_margin_level_counts_working_orders(working: str) -> None:
     assert D("1.99999") < D(finding.observed) < 2
 
 
+def test_each_position_and_order_ties_up_margin_at_its_own_rate() -> None:
+    # 9,900 x 0.05 for the order, 99,000 x 0.5 for what is held or works elsewhere.
+    for held, works in (("100000", "0"), ("0", "100000")):
+        exposures = holding(held, works, "XAU/USD", margin="0.5").exposures
+        passed(check("margin").review(proposal(), replace(funded("99990.2"), exposures=exposures)))
+        short = replace(funded("99990"), exposures=exposures)
+        refused(check("margin").review(proposal(), short), "margin")
+
+
+def test_margin_that_the_broker_does_not_count_yet_counts() -> None:
+    exposures = holding("100000").exposures  # 4,950 EUR of margin
+    for used in ("0", "4950", "4000"):
+        fits = replace(funded("10890.2", used), exposures=exposures)
+        passed(check("margin").review(proposal(), fits))
+        tight = replace(funded("10890", used), exposures=exposures)
+        refused(check("margin").review(proposal(), tight), "margin")
+    more = replace(funded("10890.2", "4951"), exposures=exposures)
+    refused(check("margin").review(proposal(), more), "margin")
+
+
 # --- sizers ---------------------------------------------------------------------------------
 
 
@@ -561,6 +589,7 @@ def in_currencies(*rows: tuple[str, str, str, str]) -> RiskState:
             quantity=D(quantity),
             working=D(working),
             notional_rate=D(rate),
+            margin_rate=D("0.05"),
             base=symbol[:3],
             quote=symbol[4:],
         )
@@ -580,7 +609,7 @@ def in_currencies(*rows: tuple[str, str, str, str]) -> RiskState:
         # Working orders count where they make it worse, and never where they would help.
         ((("GBP/USD", "0", "10000", "1.2"),), Side.BUY, "-21900.9"),
         ((("GBP/USD", "0", "-10000", "1.2"),), Side.BUY, "-9900.9"),
-        ((("GBP/USD", "0", "-10000", "1.2"),), Side.SELL, "21899.1"),
+        ((("GBP/USD", "0", "-10000", "1.2"),), Side.SELL, "21900"),
     ],
 )
 def test_both_currencies_of_every_position_count(

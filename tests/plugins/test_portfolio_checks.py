@@ -174,6 +174,7 @@ def exposed(quantity: int, working: int = 0, opposed: int = 0, rate: str = "0.99
         working=D(working),
         opposed=D(opposed),
         notional_rate=D(rate),
+        margin_rate=D("0.05"),
     )
     return replace(STATE, exposures=(each,), opened_by={"GBP/USD": "cross"})
 

@@ -36,15 +36,19 @@ class Exposure:
 
     ``quantity`` is signed; ``working`` is the signed sum of orders that are live or in doubt and
     would open exposure, and ``opposed`` what of them cancels out in that sum: with orders to buy 5
-    and to sell 3, ``working`` is 2 and ``opposed`` 3. ``notional_rate`` turns base units into the
-    account's currency. ``base`` and ``quote`` are its currencies.
+    and to sell 3, ``working`` is 2 and ``opposed`` 3. ``closing`` is what orders in flight close of
+    what is held: not negative, and no more than that. ``notional_rate`` turns base units into the
+    account's currency, and ``margin_rate`` that into margin. ``base`` and ``quote`` are its
+    currencies.
     """
 
     instrument: str
     quantity: Decimal
     working: Decimal
     notional_rate: Decimal
+    margin_rate: Decimal
     opposed: Decimal = _ZERO
+    closing: Decimal = _ZERO
     base: str = ""
     quote: str = ""
     asset_class: AssetClass = AssetClass.FOREX
@@ -60,6 +64,16 @@ class Exposure:
         return self.opposed - min(self.working, _ZERO)
 
     @property
+    def highest(self) -> Decimal:
+        """The most that may come to be held if all that buys fills and nothing else: signed."""
+        return self.quantity + self.buying + (self.closing if self.quantity < 0 else _ZERO)
+
+    @property
+    def lowest(self) -> Decimal:
+        """The least that may come to be held if all that sells fills and nothing else: signed."""
+        return self.quantity - self.selling - (self.closing if self.quantity > 0 else _ZERO)
+
+    @property
     def size(self) -> Decimal:
         """All that is held and works, whatever the side: base units."""
         return abs(self.quantity) + abs(self.working) + 2 * self.opposed
@@ -69,37 +83,49 @@ class Exposure:
 class Totals:
     """Sums over an account's exposures, in its currency; NaN where one can't be valued.
 
-    ``gross`` is the notional value of all that is held and works, long and short added up, and
-    ``working`` that of what works. ``longest`` and ``shortest`` say by currency what would net
-    stand on it if all that works that way filled, and nothing of the rest: a position of EUR/USD
-    is long euros and short dollars, both at its notional value.
+    ``gross`` is the notional value of all that is held and works, long and short added up;
+    ``held_margin`` and ``working_margin`` are what both tie up, each at its own margin rate.
+    ``longest`` and ``shortest`` say by currency what would net stand on it if all that works that
+    way filled, and nothing of the rest: a position of EUR/USD is long euros and short dollars,
+    both at its notional value.
     """
 
     gross: Decimal
-    working: Decimal
+    held_margin: Decimal
+    working_margin: Decimal
     longest: Mapping[str, Decimal]
     shortest: Mapping[str, Decimal]
 
     @classmethod
     def of(cls, exposures: Iterable[Exposure]) -> Totals:
         """Return the sums of ``exposures``."""
-        gross = working = _ZERO
+        gross = held_margin = working_margin = _ZERO
         longest: dict[str, Decimal] = {}
         shortest: dict[str, Decimal] = {}
         for each in exposures:
-            rate, held, buying, selling = each.notional_rate, each.quantity, _ZERO, _ZERO
-            if each.working or each.opposed:
-                buying, selling = each.buying, each.selling
-                working += (buying + selling) * rate
+            rate, held = each.notional_rate, each.quantity
+            high = low = held * rate
+            works = _ZERO
+            if each.working or each.opposed or each.closing:
+                high, low = each.highest * rate, each.lowest * rate
+                works = (each.buying + each.selling) * rate
+                working_margin += works * each.margin_rate
             elif not held:
                 continue
-            gross += (abs(held) + buying + selling) * rate
-            high, low = (held + buying) * rate, (held - selling) * rate
+            value = abs(held) * rate
+            gross += value + works
+            held_margin += value * each.margin_rate
             longest[each.base] = longest.get(each.base, _ZERO) + high
             shortest[each.base] = shortest.get(each.base, _ZERO) + low
             longest[each.quote] = longest.get(each.quote, _ZERO) - low
             shortest[each.quote] = shortest.get(each.quote, _ZERO) - high
-        return cls(gross=gross, working=working, longest=longest, shortest=shortest)
+        return cls(
+            gross=gross,
+            held_margin=held_margin,
+            working_margin=working_margin,
+            longest=longest,
+            shortest=shortest,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

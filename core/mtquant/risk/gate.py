@@ -30,7 +30,7 @@ from mtquant.contract import (
     Verdict,
 )
 from mtquant.errors import Vetoed
-from mtquant.model import Instrument, OrderRequest, Quote, Side, Signal, plain
+from mtquant.model import Instrument, OrderRequest, QuantityUnit, Quote, Side, Signal, plain
 from mtquant.risk.breaker import BreakerRules
 from mtquant.risk.decision import Decision, figure
 
@@ -159,6 +159,7 @@ class _Review:
         self.stage = "breaker"
         _require_trading(state.breaker)
         self.stage = "gate"
+        _require_equity(state)
         quote = _require_prices(state)
         proposal = self._wanted(gate, quote) if self.order is None else self._named(quote)
         self.proposal = proposal
@@ -191,6 +192,7 @@ class _Review:
         order, instrument = self.order, self.state.instrument
         if order is None:
             raise Vetoed("invalid_order", "there is no order")
+        _require_same(order, self.signal, instrument)
         market = _reference(order.side, quote)
         price = order.limit_price or order.stop_price or market
         better = (market - price) * order.side.sign > 0
@@ -239,9 +241,10 @@ class _Review:
         if finding.verdict is Verdict.VETOED:
             self.findings.append(finding)
             raise Vetoed(finding.code or self.stage, finding.message)
-        whole = finding.verdict is Verdict.APPROVED and allowed == proposal.quantity
-        smaller = finding.verdict is Verdict.REDUCED and _ZERO <= allowed <= proposal.quantity
-        if not (whole or smaller):
+        number = isinstance(allowed, Decimal)
+        whole = number and finding.verdict is Verdict.APPROVED and allowed == proposal.quantity
+        reduced = number and finding.verdict is Verdict.REDUCED
+        if not (whole or (reduced and _ZERO <= allowed <= proposal.quantity)):
             message = (
                 f"{self.stage} answered {finding.verdict} with {allowed} "
                 f"to a proposal of {plain(proposal.quantity)}"
@@ -294,6 +297,12 @@ def _require_trading(level: BreakerLevel) -> None:
         raise Vetoed("reducing_only", "the loss breaker lets positions be reduced only")
 
 
+def _require_equity(state: RiskState) -> None:
+    """Refuse where the equity is no number: every limit is a part of it."""
+    if not state.account.equity.is_finite():
+        raise Vetoed("no_equity", f"the equity is {state.account.equity}: it isn't known")
+
+
 def _require_prices(state: RiskState) -> Quote:
     """Return the quote; refuse where it or the rate to the account's currency is missing."""
     name, quote, rate = state.instrument.instrument, state.quote, state.quote_rate
@@ -332,6 +341,17 @@ def _take_profit(
     if signal.take_profit_distance is None:
         return None
     return _away(price, side.sign * signal.take_profit_distance, instrument)
+
+
+def _require_same(order: OrderRequest, signal: Signal, instrument: Instrument) -> None:
+    """Refuse an order that isn't the one which the signal and the state are about."""
+    about = (order.instrument, order.side.sign, order.quantity_unit)
+    if about != (instrument.instrument, signal.direction, QuantityUnit.BASE):
+        message = (
+            f"the order is to {order.side} {order.instrument} in {order.quantity_unit} units, its "
+            f"wish is of direction {signal.direction} in {instrument.instrument}, in base units"
+        )
+        raise Vetoed("invalid_order", message)
 
 
 def _require_named(

@@ -23,7 +23,11 @@ class PositionLimitSettings(Settings):
 
 
 class PositionLimit(Check[PositionLimitSettings]):
-    """Reduces an order to what still fits under the largest position; vetoes if nothing does."""
+    """Reduces an order to what still fits under the largest position; vetoes if nothing does.
+
+    A position the other way makes room, but for what is being closed of it, and not for an order
+    that rests: what is held now may be gone when that fills.
+    """
 
     name = "position_limit"
 
@@ -33,7 +37,11 @@ class PositionLimit(Check[PositionLimitSettings]):
         held = ZERO
         for each in state.exposures:
             if each.instrument == proposal.signal.instrument:
-                held += sign * each.quantity + (each.buying if sign > 0 else each.selling)
+                if proposal.rests:
+                    held += max(sign * each.quantity, ZERO)
+                    held += each.buying if sign > 0 else each.selling
+                else:
+                    held += each.highest if sign > 0 else -each.lowest
         room = limit - held
         if proposal.quantity <= room:
             return self.approve(proposal)
@@ -112,8 +120,9 @@ class MarginSettings(Settings):
 class Margin(Check[MarginSettings]):
     """Vetoes an order after which equity would cover the margin too few times.
 
-    A broker counts no margin for what it hasn't filled, so working orders are added here, at this
-    instrument's margin rate.
+    A broker counts no margin for what it hasn't filled, so working orders are added, each at its
+    own margin rate. What it says is used may be of before the last fills: our own reckoning of
+    what is held counts where that is more.
     """
 
     name = "margin"
@@ -122,11 +131,12 @@ class Margin(Check[MarginSettings]):
         """Compare the margin level after the order with the least allowed."""
         account, rate = state.account, state.instrument.margin_rate
         order = notional_of_one(proposal, state) * proposal.quantity * rate
-        used = account.margin_used + state.totals.working * rate + order
-        least = self.settings.min_level
-        if not used.is_finite():
-            message = "a working order of the account can't be valued now"
+        totals, least = state.totals, self.settings.min_level
+        parts = (account.margin_used, totals.held_margin, totals.working_margin, order)
+        if not all(each.is_finite() for each in parts):
+            message = "the margin of a position or order of the account isn't known now"
             return self.veto("unvalued_exposure", message)
+        used = max(account.margin_used, totals.held_margin) + totals.working_margin + order
         if account.equity < least * used:
             level = account.equity / used * 100
             return self.veto(
@@ -141,11 +151,18 @@ class Margin(Check[MarginSettings]):
 
 
 def notional_of_one(proposal: Proposal, state: RiskState) -> Decimal:
-    """Return what one base unit of the order is worth, in the account's currency."""
+    """Return what one base unit of the order counts for, in the account's currency.
+
+    It counts at its own price or at the middle of the market, whichever is more: at the latter
+    it will count among the working orders, and a stop that the market has passed fills there.
+    """
     if state.quote_rate is None:
         message = f"no rate from {state.instrument.quote} to {state.account.currency}"
         raise Vetoed("no_rate", message)
-    return proposal.reference_price * state.quote_rate
+    price = proposal.reference_price
+    if state.quote is not None:
+        price = max(price, state.quote.mid)
+    return price * state.quote_rate
 
 
 def money(amount: Decimal, currency: str) -> str:
