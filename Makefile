@@ -69,6 +69,7 @@ bench: .venv/.dev ## Measure, each figure as a ratio to a named reference
 	$(BIN)/python benchmarks/indicators.py
 	$(BIN)/python benchmarks/round_trip.py
 	$(BIN)/python benchmarks/order_path.py
+	$(BIN)/python benchmarks/gate.py
 	$(BIN)/python benchmarks/load.py
 	$(BIN)/python benchmarks/push.py
 

@@ -12,8 +12,10 @@ import re
 import sys
 from collections.abc import Iterator
 from enum import Enum
-from inspect import cleandoc, getdoc, signature
+from functools import cache
+from inspect import cleandoc, getdoc, getsource, signature
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import click
@@ -23,8 +25,11 @@ from mtquant import errors, model
 from mtquant.cli import app
 from mtquant.config import Config
 from mtquant.contract import Broker, Plugin, Settings, parameters, tools_of
+from mtquant.decide import EQUITY_MAX_AGE_S
 from mtquant.hooks import HOOKS, KINDS
 from mtquant.plugins import Catalogue, load_catalogue
+from mtquant.risk import BreakerRules, gate
+from mtquant.risk.breaker import PROBATION_S
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
@@ -318,6 +323,197 @@ def pattern(node: ast.expr) -> str:
     return str(node.value) if isinstance(node, ast.Constant) else "as its check says"
 
 
+# --- limits --------------------------------------------------------------------------------------
+
+
+MEANINGS = {
+    "breaker.warn_at": "the loss at which it is WARNED",
+    "breaker.reduce_at": "the loss at which it is REDUCING",
+    "breaker.halt_at": "the loss at which it is HALTED",
+    "breaker.warn_clears_under": "WARNED clears under this loss",
+    "breaker.warn_clears_after_s": "for how many seconds the loss must stay there",
+    "breaker.reduce_clears_under": "a new day that finds the loss under this lowers REDUCING to "
+    "WARNED",
+    "breaker.warned_size": "the part of its usual size that a strategy's order has while WARNED",
+    "breaker.roll_zone": "the IANA time zone in which the trading day starts",
+    "breaker.roll_time": "when it starts there",
+    "breaker.day_loss_limit": "the loss since the start of the day that comes to REDUCING",
+    "breaker.week_loss_limit": "the loss since the start of the week that comes to REDUCING",
+    "breaker.max_drawdown": "the loss from the highest equity that comes to HALTED",
+    "notional.max_order": "the notional value of one order, as a multiple of equity",
+    "notional.max_gross": "that of all that is held and works, longs and shorts added up",
+    "price_collar.fraction": "how far from the middle of the market an order may fill, as a part "
+    "of the price",
+    "price_collar.spreads": "the same, as so many spreads; the larger of the two counts",
+    "throttle.per_second": "how many messages may be sent to one account in a second",
+    "throttle.per_minute": "in a minute",
+    "throttle.per_day": "in a day",
+    "repeated_order.window_s": "the window, in seconds",
+    "budgets.of.NAME.max_order": "the notional value of one order, as a multiple of equity",
+    "budgets.of.NAME.max_gross": "that of all that its orders have opened and may open",
+    "budgets.of.NAME.per_minute": "how many orders it may send to one account in a minute",
+    "budgets.of.NAME.per_day": "in a day",
+    "budgets.others": "the same settings for everybody who has no budget",
+    "approval.expires_s": "how many seconds a suggestion waits for you",
+    "approval.max_drift": "how far the price may move meanwhile, as a part of it",
+    "market.stale_s": "how many seconds old the newest quote of a symbol may be, or nothing is "
+    "opened in it; 0 is never",
+}
+"""What settings mean whose own docstring doesn't say it one by one."""
+
+
+def limits(catalogue: Catalogue) -> str:
+    lines = [
+        "# Limits\n",
+        "Every limit of the risk manager, with the value it has if you set nothing. "
+        "[Safety](../safety.md) says how they work together. Fractions are of equity or of the "
+        "price: `0.05` is 5 %. Quantities are in base units.\n",
+        "## Checks\n",
+        "Set under `[risk.checks.NAME]`: `notional.max_gross` is `max_gross` in "
+        "`[risk.checks.notional]`. `NAME = false` in `[risk.checks]` switches one off. They are "
+        "asked in this order, after the gate itself has refused what can't be an order or has no "
+        f"price: {', '.join(f'`{code}`' for code in sorted(set(calls(gate)[1])))}. `check_failed` "
+        "is a check or sizer that raised, or answered nonsense.\n",
+        *table("Setting", "Meaning", "Default", "Bounds", "Codes of its vetoes"),
+    ]
+    for name in catalogue.in_order("check"):
+        plugin = catalogue.get("check", name)
+        if (name, plugin) in mine(catalogue, "check"):
+            codes = ", ".join(f"`{code}`" for code in codes_of(plugin))
+            for path, each, meaning in limit_rows(name, plugin.Settings):
+                lines.append(row(f"`{path}`", meaning, *figures(each), codes))
+                codes = ""
+    lines += [
+        "",
+        "## The loss breaker\n",
+        "Set under `[risk.breaker]`. It refuses with `reducing_only` and `trading_halted`; "
+        f"equity older than {EQUITY_MAX_AGE_S} seconds counts as REDUCING. After a reset an "
+        f"account stays WARNED for {PROBATION_S // 3600} hours.\n",
+        *table("Setting", "Meaning", "Default", "Bounds"),
+    ]
+    for path, each, meaning in limit_rows("breaker", BreakerRules):
+        name = path.removeprefix("breaker.")
+        lines.append(row(f"`{name}`", meaning, *figures(each)))
+    lines += ["", "## Sizers\n", "One of them, set under `[risk.sizer]` with its `plugin`.\n"]
+    lines += table("Setting", "Meaning", "Default", "Bounds", "Codes of its vetoes")
+    shared: dict[str, str] = {}
+    for name, plugin in mine(catalogue, "sizer"):
+        codes = ", ".join(f"`{code}`" for code in codes_of(plugin))
+        for path, each, meaning in limit_rows(name, plugin.Settings):
+            if each.name not in vars(plugin.Settings)["__annotations__"]:
+                every = row(f"every sizer: `{each.name}`", meaning, *figures(each), "")
+                shared[each.name] = every
+                continue
+            lines.append(row(f"`{path}`", meaning, *figures(each), codes))
+            codes = ""
+    lines += [*shared.values(), "", "## Approval and prices\n"]
+    lines += table("Setting", "Meaning", "Default", "Bounds")
+    for path in ("approval.expires_s", "approval.max_drift", "market.stale_s"):
+        key, name = path.split(".")
+        (kind,) = tables_in(Config.model_fields[key].annotation)
+        lines += [
+            row(f"`{path}`", MEANINGS[path], *figures(each))
+            for each in parameters(kind)
+            if each.name == name
+        ]
+    return "\n".join(lines)
+
+
+def limit_rows(name: str, settings: type[Any]) -> Iterator[tuple[str, Any, str]]:
+    """Yield each setting's path, declaration and meaning; a table of tables by its own settings."""
+    for each in parameters(settings):
+        path = f"{name}.{each.name}"
+        inner = next(tables_in(settings.model_fields[each.name].annotation), None)
+        if inner is not None and each.default == {}:
+            yield from limit_rows(f"{path}.NAME", inner)
+        else:
+            yield path, each, MEANINGS.get(path) or meaning_of(each.name, settings)
+
+
+def meaning_of(name: str, settings: type[Any]) -> str:
+    """Return what the docstring of ``settings`` says of one of them.
+
+    That is from "``name``:", or "``name`` and ``other``:", to where the next such begins.
+    """
+    for kind in settings.__mro__:
+        for paragraph in cleandoc(vars(kind).get("__doc__") or "").split("\n\n"):
+            flat = " ".join(paragraph.split())
+            heads = list(re.finditer(r"``\w+``(?:(?:,| and) ``\w+``)*: ", flat))
+            for head, after in zip(heads, [*heads[1:], None], strict=True) if heads else ():
+                if f"``{name}``" in head.group():
+                    end = after.start() if after else len(flat)
+                    return text(flat[head.end() : end].rstrip(";. "))
+            said = re.search(rf"``{name}`` (?:is )?([^;.]*(?:\.\d[^;.]*)*)", flat)
+            if said:
+                return text(said[1])
+    raise ValueError(f"no docstring says what {settings.__name__}.{name} is")
+
+
+def figures(each: Any) -> tuple[str, str]:
+    """Return a setting's default and bounds for the table."""
+    default = each.default
+    if isinstance(default, bool):
+        shown_default = f"`{str(default).lower()}`"
+    elif isinstance(default, dict) and default:
+        shown_default = ", ".join(f"{key.value} `{value}`" for key, value in default.items())
+    else:
+        shown_default = "none set" if isinstance(default, Settings) else shown(default)
+    return shown_default, each.bounds.replace("<", "&lt;")
+
+
+def codes_of(plugin: type[Any]) -> list[str]:
+    """Return the codes that a check or sizer vetoes or reduces with.
+
+    They are looked for in its class, in its settings' and in what they call of their package.
+    """
+    found: dict[str, None] = {}
+    seen: set[object] = set()
+    waiting: list[Any] = [plugin, *plugin.Settings.__mro__]
+    package = plugin.__module__.partition(".")[0]
+    while waiting:
+        each = waiting.pop(0)
+        if each in seen or getattr(each, "__module__", "").partition(".")[0] != package:
+            continue
+        seen.add(each)
+        names, codes = calls(each)
+        found |= dict.fromkeys(codes)
+        known = vars(sys.modules[each.__module__])
+        waiting += [known[name] for name in names if callable(known.get(name))]
+    return sorted(found)
+
+
+@cache
+def calls(item: Any) -> tuple[list[str], list[str]]:
+    """Return the names that a class or function uses, and the codes that it refuses with."""
+    tree = ast.parse(dedent(getsource(item)))
+    names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    refusing = {"Vetoed", "veto", "reduce"} | {
+        each.name for each in functions if "code" in [part.arg for part in each.args.args[:2]]
+    }
+    codes = []
+    for function in functions:
+        # A code with a window's name in it: throttle_{title}, for each title that is listed.
+        titles = [
+            first.value
+            for node in ast.walk(function)
+            if isinstance(node, ast.Tuple) and node.elts[2:]
+            for first in node.elts[:1]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str)
+        ]
+        for node in ast.walk(function):
+            called = getattr(node, "func", None)
+            name = getattr(called, "id", getattr(called, "attr", ""))
+            if not isinstance(node, ast.Call) or name not in refusing or not node.args:
+                continue
+            match node.args[0]:
+                case ast.Constant(value=str(code)):
+                    codes.append(code)
+                case ast.JoinedStr(values=[ast.Constant(value=str(start)), _]):
+                    codes += [f"{start}{title}" for title in titles]
+    return names, codes
+
+
 # --- plugins -------------------------------------------------------------------------------------
 
 
@@ -356,6 +552,7 @@ def pages() -> dict[str, str]:
         "hooks.md": hooks(),
         "contract.md": contract(),
         "errors.md": error_codes(),
+        "limits.md": limits(catalogue),
         "indicators.md": indicators(catalogue),
         "strategies.md": strategies(catalogue),
     }

@@ -40,6 +40,8 @@ class Covariance:
         self._seen = np.zeros((0, 0), dtype=np.int64)
         self._scale = 1.0
         self._matrix: npt.NDArray[np.float64] = np.zeros((0, 0))
+        self._rows: dict[str, npt.NDArray[np.float64]] = {}
+        self._rows_of = 0
         self.version = 0
 
     def index(self, symbol: str) -> int | None:
@@ -89,6 +91,27 @@ class Covariance:
             return None
         found = float(self._matrix[first, second] / math.sqrt(product))
         return None if math.isnan(found) else max(-1.0, min(1.0, found))
+
+    def correlations(self, symbol: str) -> npt.NDArray[np.float64] | None:
+        """Return the correlations with every instrument, by its index; NaN where not known yet.
+
+        None where the instrument itself has none. Don't change it.
+        """
+        self._fold()
+        number = self._index.get(symbol)
+        if number is None or number >= len(self._matrix):
+            return None
+        if self._rows_of != self.version:
+            self._rows.clear()
+            self._rows_of = self.version
+        if symbol not in self._rows:
+            variances = np.diagonal(self._matrix)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                found = self._matrix[number] / np.sqrt(variances[number] * variances)
+            found = np.where(np.isfinite(found), np.clip(found, -1.0, 1.0), np.nan)
+            found[number] = 1.0
+            self._rows[symbol] = found
+        return self._rows[symbol]
 
     def _fold(self) -> None:
         """Fold the returns of the bars of one time into the sums."""

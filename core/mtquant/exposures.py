@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from mtquant.contract import Exposure, Totals
+from mtquant.contract import Exposure, Part, Sums, Totals
 from mtquant.model import AssetClass, Instrument, Quote, Side
 
 _ZERO, _ONE, _UNKNOWN = Decimal(0), Decimal(1), Decimal("NaN")
@@ -15,8 +15,8 @@ class Exposures:
     """One account's exposures by instrument, in the account's currency.
 
     A fill, an order or a quote changes the exposures that it touches: its own instrument's and,
-    where a rate of exchange moves, those quoted in that currency. Sums are made again when they
-    are next asked for, so nothing drifts.
+    where a rate of exchange moves, those quoted in that currency. Sums lose what was and gain what
+    is, exactly, so nothing drifts.
     """
 
     def __init__(self) -> None:
@@ -31,8 +31,11 @@ class Exposures:
         self._through: dict[str, set[str]] = {}
         self._each: dict[str, Exposure] = {}
         self._all: tuple[Exposure, ...] | None = ()
+        self._quoted_in: dict[str, set[str]] = {}
+        self._sums = Sums()
+        self._parts: dict[str, Part] = {}
         self._totals: Totals | None = None
-        self.version = 0
+        self._changed: set[str] = set()
 
     def settle(self, home: str, instruments: Mapping[str, Instrument]) -> None:
         """Take in the account's currency and its instruments; unchanged, it costs nothing."""
@@ -54,7 +57,7 @@ class Exposures:
                 stale.update(self._each)
             for currency in self._through.get(symbol, ()):
                 self._rates.pop(currency, None)
-                stale.update(self._quoted_in(currency))
+                stale.update(self._quoted_in.get(currency, ()))
         for symbol in stale & self._each.keys():
             self._value(symbol)
 
@@ -86,15 +89,25 @@ class Exposures:
         self._value(symbol)
 
     def all(self) -> tuple[Exposure, ...]:
-        """Return every exposure, by symbol."""
+        """Return every exposure, in no order that means anything."""
         if self._all is None:
-            self._all = tuple(self._each[symbol] for symbol in sorted(self._each))
+            self._all = tuple(self._each.values())
         return self._all
+
+    def at(self, symbol: str) -> tuple[Exposure, ...]:
+        """Return the exposure in ``symbol``, if there is any."""
+        found = self._each.get(symbol)
+        return () if found is None else (found,)
+
+    def changed(self) -> set[str]:
+        """Return the symbols whose exposure was valued anew since this was last asked."""
+        found, self._changed = self._changed, set()
+        return found
 
     def totals(self) -> Totals:
         """Return their sums."""
         if self._totals is None:
-            self._totals = Totals.of(self.all())
+            self._totals = self._sums.totals()
         return self._totals
 
     def without(self, symbol: str, side: Side, quantity: Decimal) -> tuple[Exposure, ...]:
@@ -147,9 +160,6 @@ class Exposures:
         self._rates.clear()
         self._through.clear()
 
-    def _quoted_in(self, currency: str) -> list[str]:
-        return [symbol for symbol, each in self._each.items() if each.quote == currency]
-
     def _value_all(self) -> None:
         self._forget_rates()
         for symbol in {*self._held, *self._buying, *self._selling}:
@@ -157,16 +167,21 @@ class Exposures:
 
     def _value(self, symbol: str) -> None:
         self._all = self._totals = None
-        self.version += 1
+        self._changed.add(symbol)
+        before = self._each.get(symbol)
+        if before is not None:
+            self._sums.remove(self._parts.pop(symbol))
         held = self._held.get(symbol, _ZERO)
         buying, selling = self._buying.get(symbol, _ZERO), self._selling.get(symbol, _ZERO)
         if not (held or buying or selling):
-            self._each.pop(symbol, None)
+            if before is not None:
+                del self._each[symbol]
+                self._quoted_in[before.quote].discard(symbol)
             return
         quote, instrument = self._quotes.get(symbol), self._instruments.get(symbol)
         rate = self.rate(instrument.quote) if instrument else None
         against = Side.SELL if held > 0 else Side.BUY
-        self._each[symbol] = Exposure(
+        found = self._each[symbol] = Exposure(
             instrument=symbol,
             quantity=held,
             working=buying - selling,
@@ -179,3 +194,7 @@ class Exposures:
             quote=instrument.quote if instrument else "",
             asset_class=instrument.asset_class if instrument else AssetClass.FOREX,
         )
+        self._parts[symbol] = self._sums.add(found)
+        if before is not None and before.quote != found.quote:
+            self._quoted_in[before.quote].discard(symbol)
+        self._quoted_in.setdefault(found.quote, set()).add(symbol)

@@ -22,8 +22,10 @@ class MeasuredPortfolio(Portfolio):
     def __init__(self, exposures: Exposures, covariance: Covariance) -> None:
         self._exposures = exposures
         self._covariance = covariance
-        self._seen = (-1, -1)
+        self._seen = -1
         self._weights: dict[str, float] = {}
+        self._places = np.zeros(0, dtype=np.intp)
+        self._sizes = self._signs = np.zeros(0)
         self._pull: list[float] = []
         self._variance: float | None = 0.0
 
@@ -63,14 +65,15 @@ class MeasuredPortfolio(Portfolio):
     def cluster(self, symbol: str, side: Side, least: float) -> float | None:
         """Return the notional value that moves with a ``side`` of ``symbol``; see the port."""
         self._look()
-        total = 0.0
-        for other, value in self._weights.items():
-            found = self._covariance.correlation(symbol, other)
-            if found is None or math.isnan(value):
-                return None
-            if found * side.sign * math.copysign(1.0, value) >= least:
-                total += abs(value)
-        return total
+        if not self._weights:
+            return 0.0
+        row = self._covariance.correlations(symbol)
+        if self._variance is None or row is None:
+            return None
+        turned = row[self._places] * self._signs
+        if math.isnan(turned.sum()):
+            return None
+        return float(self._sizes @ (turned * side.sign >= least))
 
     def evidence(self, symbol: str) -> dict[str, Any]:
         """Return what decides on an order in ``symbol``, JSON-ready."""
@@ -89,17 +92,24 @@ class MeasuredPortfolio(Portfolio):
         """Weigh the exposures again, where one of them or the covariances changed."""
         covariance = self._covariance
         matrix = covariance.matrix_now()
-        seen = (self._exposures.version, covariance.version)
-        if seen == self._seen:
+        changed = self._exposures.changed()
+        if not changed and self._seen == covariance.version:
             return
-        self._seen = seen
-        self._weights = {
-            each.instrument: _worst(each) for each in self._exposures.all() if each.size
-        }
-        indices = [covariance.index(symbol) for symbol in self._weights]
+        self._seen = covariance.version
+        for symbol in changed:
+            self._weights.pop(symbol, None)
+            for each in self._exposures.at(symbol):
+                if each.size:
+                    self._weights[symbol] = _worst(each)
+        places = [covariance.index(symbol) for symbol in self._weights]
+        known = [each for each in places if each is not None and each < len(matrix)]
         values = np.array(list(self._weights.values()))
-        known = [each for each in indices if each is not None and each < len(matrix)]
-        if len(known) < len(indices):
+        self._places, self._sizes, self._signs = (
+            np.array(known, int),
+            np.abs(values),
+            np.sign(values),
+        )
+        if len(known) < len(places):
             self._variance, self._pull = None, []
             return
         pull = matrix[:, known] @ values if known else np.zeros(len(matrix))

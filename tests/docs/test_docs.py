@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from mtquant import Remote
+from mtquant.assemble import check_common
 from mtquant.cli import app
 from mtquant.config import Config
 from mtquant.contract import Endpoint
@@ -56,9 +57,11 @@ def test_python_blocks_run_one_after_the_other(page: Path) -> None:
 def test_configurations_are_valid(page: Path) -> None:
     for block in TOML.findall(page.read_text()):
         table = tomllib.loads(block)
-        if not {"brokers", "strategies"} & set(table):
+        if not {"brokers", "strategies", "risk"} & set(table):
             continue  # a pyproject.toml, or a paper account's settings
-        Config.read({"brokers": {"paper": {"plugin": "paper"}}} | table, name(page))
+        config = Config.read({"brokers": {"paper": {"plugin": "paper"}}} | table, name(page))
+        if "risk" in table:
+            check_common(config, load_catalogue())
 
 
 def test_the_documented_strategy_is_a_plugin_with_its_documented_settings() -> None:

@@ -19,6 +19,7 @@ from mtquant.contract import Broker, tools_of
 from mtquant.errors import ErrorCode
 from mtquant.hooks import HOOKS, KINDS
 from mtquant.plugins import load_catalogue
+from mtquant.risk import BreakerRules
 
 ROOT = Path(__file__).parents[2]
 FIRST_PARTY = {"mtquant", "mtquant-paper-server"}
@@ -117,6 +118,27 @@ def test_every_plugin_and_each_of_its_settings_is_documented(kind: str) -> None:
             assert f"| `{key}` | " in section, f"{name}.{key}"
         if kind in {"indicator", "strategy"}:
             assert f"## `{name}`\n" in page("indicators" if kind == "indicator" else "strategies")
+
+
+@pytest.mark.parametrize("kind", ["check", "sizer"])
+def test_every_limit_stands_in_the_table_of_limits(kind: str) -> None:
+    """Whether with the right default, the comparison of all pages above tells."""
+    catalogue = load_catalogue()
+    for name in (each.name for each in PLUGINS if each.kind == kind):
+        for key in catalogue.get(kind, name).Settings.model_fields:
+            rows = (f"| `{name}.{key}` | ", f"| `{name}.{key}.NAME.", f"| every sizer: `{key}` | ")
+            assert any(each in page("limits") for each in rows), f"{name}.{key}"
+
+
+def test_every_limit_of_the_breaker_stands_in_the_table_of_limits() -> None:
+    _, found, after = page("limits").partition("## The loss breaker\n")
+    assert found
+    for key in BreakerRules.model_fields:
+        assert f"| `{key}` | " in after.partition("\n## ")[0], key
+
+
+def test_every_code_of_a_veto_stands_in_the_table_of_limits() -> None:
+    assert [code for code in sorted(veto_codes()) if f"`{code}`" not in page("limits")] == []
 
 
 def test_every_public_page_is_in_the_sites_navigation() -> None:

@@ -101,8 +101,28 @@ def test_what_is_kept_is_what_would_be_worked_out_afresh(
     for (side, symbol), quantity in working.items():
         fresh.work(symbol, Side(side), D(quantity))
 
-    assert str(kept.all()) == str(fresh.all())  # as text: NaN is not equal to itself
-    assert str(kept.totals()) == str(Totals.of(fresh.all()))
+    assert by_symbol(kept) == by_symbol(fresh)
+    assert told(kept.totals()) == told(fresh.totals()) == told(Totals.of(fresh.all()))
+    assert {each.instrument for each in kept.all()} == {
+        symbol for symbol in SYMBOLS if kept.at(symbol)
+    }
+
+
+def by_symbol(kept: Exposures) -> dict[str, str]:
+    # As text: NaN is not equal to itself.
+    return {each.instrument: str(each) for each in kept.all()}
+
+
+def told(totals: Totals) -> dict[str, object]:
+    def text(number: Decimal) -> str:
+        return str(number.normalize() + 0)
+
+    sums: dict[str, object] = {
+        name: text(getattr(totals, name)) for name in ("gross", "held_margin", "working_margin")
+    }
+    for name in ("longest", "shortest"):
+        sums[name] = {each: text(value) for each, value in getattr(totals, name).items()}
+    return sums
 
 
 def test_a_rate_that_moves_values_again_what_is_quoted_in_its_currency() -> None:

@@ -485,7 +485,15 @@ def test_a_payload_holds_all_that_it_takes_to_decide_again() -> None:
 
 Made = TypeVar("Made")
 NESTED: dict[str, Any] = {"account": Account, "instrument": Instrument, "quote": Quote}
-KEPT_OTHERWISE = {"summed", "portfolio", "records", "closed", "opened_by", "messages"}
+KEPT_OTHERWISE = {
+    "in_instrument",
+    "summed",
+    "portfolio",
+    "records",
+    "closed",
+    "opened_by",
+    "messages",
+}
 TEXTS = {
     *("strategy_id", "reason", "account_id", "currency", "base", "description"),
     *("environment", "position_mode", "asset_class"),

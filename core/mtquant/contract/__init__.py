@@ -16,6 +16,7 @@ from mtquant.contract.broker import (
     tool,
     tools_of,
 )
+from mtquant.contract.exposure import Exposure, Part, Sums, Totals
 from mtquant.contract.indicator import Indicator, Line
 from mtquant.contract.parameters import Parameter, parameters
 from mtquant.contract.plugin import Plugin, S, Settings
@@ -24,14 +25,12 @@ from mtquant.contract.risk import (
     BreakerLevel,
     Check,
     ClosedTrade,
-    Exposure,
     Finding,
     Portfolio,
     Proposal,
     RiskState,
     Sent,
     Sizer,
-    Totals,
     TradeRecord,
     Verdict,
 )
@@ -55,6 +54,7 @@ __all__ = [
     "Line",
     "Notifier",
     "Parameter",
+    "Part",
     "Plugin",
     "Portfolio",
     "Proposal",
@@ -67,6 +67,7 @@ __all__ = [
     "Source",
     "Store",
     "Strategy",
+    "Sums",
     "Tool",
     "Totals",
     "TradeRecord",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
+from mtquant.contract.exposure import Exposure, Totals
 from mtquant.contract.plugin import Plugin, S
 from mtquant.model import (
     Account,
-    AssetClass,
     Instrument,
     Quote,
     Side,
@@ -28,104 +29,6 @@ class BreakerLevel(IntEnum):
     WARNED = 1
     REDUCING = 2
     HALTED = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
-    """What one account holds, or may come to hold, in one instrument (canonical symbol).
-
-    ``quantity`` is signed; ``working`` is the signed sum of orders that are live or in doubt and
-    would open exposure, and ``opposed`` what of them cancels out in that sum: with orders to buy 5
-    and to sell 3, ``working`` is 2 and ``opposed`` 3. ``closing`` is what orders in flight close of
-    what is held: not negative, and no more than that. ``notional_rate`` turns base units into the
-    account's currency, and ``margin_rate`` that into margin. ``base`` and ``quote`` are its
-    currencies.
-    """
-
-    instrument: str
-    quantity: Decimal
-    working: Decimal
-    notional_rate: Decimal
-    margin_rate: Decimal
-    opposed: Decimal = _ZERO
-    closing: Decimal = _ZERO
-    base: str = ""
-    quote: str = ""
-    asset_class: AssetClass = AssetClass.FOREX
-
-    @property
-    def buying(self) -> Decimal:
-        """What orders that are live or in doubt may still buy: base units, not negative."""
-        return self.opposed + max(self.working, _ZERO)
-
-    @property
-    def selling(self) -> Decimal:
-        """What orders that are live or in doubt may still sell: base units, not negative."""
-        return self.opposed - min(self.working, _ZERO)
-
-    @property
-    def highest(self) -> Decimal:
-        """The most that may come to be held if all that buys fills and nothing else: signed."""
-        return self.quantity + self.buying + (self.closing if self.quantity < 0 else _ZERO)
-
-    @property
-    def lowest(self) -> Decimal:
-        """The least that may come to be held if all that sells fills and nothing else: signed."""
-        return self.quantity - self.selling - (self.closing if self.quantity > 0 else _ZERO)
-
-    @property
-    def size(self) -> Decimal:
-        """All that is held and works, whatever the side: base units."""
-        return abs(self.quantity) + abs(self.working) + 2 * self.opposed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """Sums over an account's exposures, in its currency; NaN where one can't be valued.
-
-    ``gross`` is the notional value of all that is held and works, long and short added up;
-    ``held_margin`` and ``working_margin`` are what both tie up, each at its own margin rate.
-    ``longest`` and ``shortest`` say by currency what would net stand on it if all that works that
-    way filled, and nothing of the rest: a position of EUR/USD is long euros and short dollars,
-    both at its notional value.
-    """
-
-    gross: Decimal
-    held_margin: Decimal
-    working_margin: Decimal
-    longest: Mapping[str, Decimal]
-    shortest: Mapping[str, Decimal]
-
-    @classmethod
-    def of(cls, exposures: Iterable[Exposure]) -> Totals:
-        """Return the sums of ``exposures``."""
-        gross = held_margin = working_margin = _ZERO
-        longest: dict[str, Decimal] = {}
-        shortest: dict[str, Decimal] = {}
-        for each in exposures:
-            rate, held = each.notional_rate, each.quantity
-            high = low = held * rate
-            works = _ZERO
-            if each.working or each.opposed or each.closing:
-                high, low = each.highest * rate, each.lowest * rate
-                works = (each.buying + each.selling) * rate
-                working_margin += works * each.margin_rate
-            elif not held:
-                continue
-            value = abs(held) * rate
-            gross += value + works
-            held_margin += value * each.margin_rate
-            longest[each.base] = longest.get(each.base, _ZERO) + high
-            shortest[each.base] = shortest.get(each.base, _ZERO) + low
-            longest[each.quote] = longest.get(each.quote, _ZERO) - low
-            shortest[each.quote] = shortest.get(each.quote, _ZERO) - high
-        return cls(
-            gross=gross,
-            held_margin=held_margin,
-            working_margin=working_margin,
-            longest=longest,
-            shortest=shortest,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +139,15 @@ class RiskState:
     closed: Sequence[ClosedTrade] = ()
     opened_by: Mapping[str, str] = field(default_factory=dict)
     drawdown: Decimal = _ZERO
+    in_instrument: Sequence[Exposure] | None = None
+
+    @property
+    def here(self) -> Sequence[Exposure]:
+        """The exposures in the instrument: ``in_instrument``, where whoever made it has them."""
+        if self.in_instrument is not None:
+            return self.in_instrument
+        name = self.instrument.instrument
+        return [each for each in self.exposures if each.instrument == name]
 
     @property
     def totals(self) -> Totals:
@@ -268,8 +180,7 @@ class Verdict(StrEnum):
     VETOED = "vetoed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """One check's verdict: its reason code, the limit, what was observed, and a sentence."""
 
     check: str
@@ -290,7 +201,7 @@ class Check(Plugin[S], ABC):
 
     def approve(self, proposal: Proposal) -> Finding:
         """Return a finding that lets the proposal pass as it is."""
-        return Finding(check=self.name, verdict=Verdict.APPROVED, quantity=proposal.quantity)
+        return Finding(self.name, Verdict.APPROVED, proposal.quantity)
 
     def veto(
         self, code: str, message: str, *, limit: object = "", observed: object = ""

@@ -123,6 +123,7 @@ class Flow:
             closed=tuple(book.trades.closed),
             opened_by=book.trades.opened_by,
             drawdown=book.breaker.losses["peak"] if book.breaker else _ZERO,
+            in_instrument=None if replaced is not None else exposures.at(symbol),
         )
 
     def _level(self, breaker: BreakerState | None, account: Account) -> BreakerLevel:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from mtquant.clock import SECOND, format_time
@@ -14,6 +16,11 @@ from mtquant.contract import Finding, Proposal, RiskState
 from mtquant.model import Signal, plain
 
 _RECENT = 60 * SECOND
+_OTHERWISE = {
+    *("exposures", "summed", "in_instrument"),
+    *("sent", "messages", "portfolio", "records", "closed", "opened_by"),
+}
+"""What of a risk state is told in another way, or follows from the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +64,9 @@ class Decision:
         state = self.state
         if state is None:
             return None
-        table = _table(state)
-        del table["summed"]
+        table = _table(state, [name for name in _names(RiskState) if name not in _OTHERWISE])
+        by_symbol = sorted(state.exposures, key=attrgetter("instrument"))
+        table["exposures"] = [_json(each) for each in by_symbol]
         # Of what was sent long ago its number is enough: a day may have seen thousands.
         table["sent"] = [_json(each) for each in state.sent if state.time - each.time <= _RECENT]
         table["sent_before"] = len(state.sent) - len(table["sent"])
@@ -78,24 +86,37 @@ def figure(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _json(value: object) -> object:
+def _json(value: Any) -> object:  # noqa: ANN401 - whatever a plugin put in
     """Return ``value`` as JSON types. What a plugin put in and JSON lacks is named by its type."""
     if isinstance(value, Enum):
-        return value.value
+        value = value.value
+    if value is None or type(value) in _AS_IT_IS:
+        return value
     if isinstance(value, Decimal):
         return plain(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, Sequence):
+    if names := _names(type(value)):
+        return _table(value, names)
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return [_json(each) for each in value]
-    return _table(value) if is_dataclass(value) else type(value).__name__
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return type(value).__name__
 
 
-def _table(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any of our dataclasses
-    """Return a dataclass by its field names; a field named ``time`` is nanoseconds inside."""
-    table = {each.name: getattr(value, each.name) for each in fields(value)}
+_AS_IT_IS = (str, int, bool)
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """Return the fields of a finding or of one of our dataclasses; none for anything else."""
+    if kind is Finding:
+        return Finding._fields
+    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
+
+
+def _table(value: object, names: Iterable[str]) -> dict[str, Any]:
+    """Return the fields called ``names``; one that is called ``time`` is nanoseconds inside."""
+    table = {name: getattr(value, name) for name in names}
     return {
         name: format_time(each) if name == "time" and isinstance(each, int) else _json(each)
         for name, each in table.items()

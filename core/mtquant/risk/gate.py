@@ -35,6 +35,7 @@ from mtquant.risk.breaker import BreakerRules
 from mtquant.risk.decision import Decision, figure
 
 _ZERO = Decimal(0)
+_APPROVED = Verdict.APPROVED
 _NO_PRICE = Decimal("NaN")
 
 
@@ -47,6 +48,7 @@ class Gate:
         self.sizer = sizer
         self.checks = tuple(checks)
         self.rules = rules
+        self.asked = [(_name(check), check.review) for check in self.checks]
 
     def review(self, signal: Signal, account: str, state: RiskState) -> Decision:
         """Decide on the new exposure that ``signal`` asks for at ``account``."""
@@ -163,9 +165,19 @@ class _Review:
         quote = _require_prices(state)
         proposal = self._wanted(gate, quote) if self.order is None else self._named(quote)
         self.proposal = proposal
-        for check in gate.checks:
-            proposal = replace(proposal, quantity=self._ask(check, proposal))
-            self.proposal = proposal
+        for name, ask in gate.asked:
+            self.stage = name
+            finding = ask(proposal, state)
+            allowed = finding.quantity
+            if (
+                finding.verdict is _APPROVED
+                and allowed == proposal.quantity
+                and type(allowed) is Decimal
+            ):
+                self.findings.append(finding)
+                continue
+            quantity = self._weigh(finding, proposal)
+            self.proposal = proposal = replace(proposal, quantity=quantity)
         stop = proposal.stop_loss
         protection = f", stop at {plain(stop)}" if stop else ", without a stop"
         name, size = signal.instrument, figure(proposal.quantity)
@@ -233,26 +245,21 @@ class _Review:
         )
         return quantity
 
-    def _ask(self, check: Check[Any], proposal: Proposal) -> Decimal:
-        """Return the quantity that ``check`` lets pass; its veto raises Vetoed."""
-        self.stage = _name(check)
-        finding = check.review(proposal, self.state)
+    def _weigh(self, finding: Finding, proposal: Proposal) -> Decimal:
+        """Return the quantity that a check's finding leaves; a veto, or nonsense, raises Vetoed."""
         allowed = finding.quantity
         if finding.verdict is Verdict.VETOED:
             self.findings.append(finding)
             raise Vetoed(finding.code or self.stage, finding.message)
         number = isinstance(allowed, Decimal)
-        whole = number and finding.verdict is Verdict.APPROVED and allowed == proposal.quantity
         reduced = number and finding.verdict is Verdict.REDUCED
-        if not (whole or (reduced and _ZERO <= allowed <= proposal.quantity)):
+        if not (reduced and _ZERO <= allowed <= proposal.quantity):
             message = (
                 f"{self.stage} answered {finding.verdict} with {allowed} "
                 f"to a proposal of {plain(proposal.quantity)}"
             )
             raise Vetoed("check_failed", message)
         self.findings.append(finding)
-        if whole:
-            return proposal.quantity
         if self.order is not None:
             message = f"{finding.message}; the most that passes is {figure(allowed)}: order that"
             raise Vetoed(finding.code or self.stage, message)

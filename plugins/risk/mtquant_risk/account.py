@@ -35,13 +35,12 @@ class PositionLimit(Check[PositionLimitSettings]):
         """Compare the position after the fill with the limit."""
         sign, limit = proposal.side.sign, self.settings.max_quantity
         held = ZERO
-        for each in state.exposures:
-            if each.instrument == proposal.signal.instrument:
-                if proposal.rests:
-                    held += max(sign * each.quantity, ZERO)
-                    held += each.buying if sign > 0 else each.selling
-                else:
-                    held += each.highest if sign > 0 else -each.lowest
+        for each in state.here:
+            if proposal.rests:
+                held += max(sign * each.quantity, ZERO)
+                held += each.buying if sign > 0 else each.selling
+            else:
+                held += each.highest if sign > 0 else -each.lowest
         room = limit - held
         if proposal.quantity <= room:
             return self.approve(proposal)

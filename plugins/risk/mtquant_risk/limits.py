@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mtquant.clock import SECOND, format_time
-from mtquant.contract import Check, Finding, Proposal, RiskState, Sent, Settings
+from mtquant.contract import Check, Exposure, Finding, Proposal, RiskState, Sent, Settings
 from mtquant.model import AssetClass, Number, Positive, plain
 from mtquant.risk import figure
 from mtquant_risk.account import ZERO, money, notional_of_one
@@ -288,6 +288,10 @@ class Regulatory(Check[RegulatorySettings]):
 
     name = "regulatory"
 
+    def __init__(self, settings: RegulatorySettings) -> None:
+        super().__init__(settings)
+        self._known: dict[str, tuple[Exposure, Decimal]] = {}
+
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Add up the margin of all that is held, works, and is asked for."""
         if self.settings.profile == "none":
@@ -299,9 +303,7 @@ class Regulatory(Check[RegulatorySettings]):
             return self.veto("regulatory_instrument", message, observed=instrument.asset_class)
         needed = notional_of_one(proposal, state) * proposal.quantity * rate
         for each in state.exposures:
-            if each.size:
-                theirs = self._rate(each.asset_class, each.base, each.quote) or Decimal(1)
-                needed += each.size * each.notional_rate * theirs
+            needed += self._margin(each)
         if not needed.is_finite():
             message = "a position or working order of the account can't be valued now"
             return self.veto("unvalued_exposure", message)
@@ -314,6 +316,19 @@ class Regulatory(Check[RegulatorySettings]):
         return self.veto(
             "regulatory_leverage", message, limit=plain(account.equity), observed=plain(needed)
         )
+
+    def _margin(self, exposure: Exposure) -> Decimal:
+        """Return what an exposure ties up; reckoned once for as long as it stays the same."""
+        key = exposure.instrument
+        known = self._known.get(key)
+        if known is not None and known[0] is exposure:
+            return known[1]
+        margin, size = ZERO, exposure.size
+        if size:
+            rate = self._rate(exposure.asset_class, exposure.base, exposure.quote) or Decimal(1)
+            margin = size * exposure.notional_rate * rate
+        self._known[key] = (exposure, margin)
+        return margin
 
     def _rate(self, kind: AssetClass, base: str, quote: str) -> Decimal | None:
         """Return the margin rate; None where the regulator doesn't let it be traded."""
