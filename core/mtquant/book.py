@@ -99,6 +99,26 @@ class Leaving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedFlow:
+    """A deposit (above zero) or withdrawal that a person has told of before.
+
+    ``gap`` is by how much the broker's balance was above our own fold of it at that time.
+    """
+
+    amount: Decimal
+    gap: Decimal
+    by: str
+    why: str
+
+    def arrived(self, gap: Decimal) -> bool:
+        """Tell whether it has come, if the broker's balance is above ours by ``gap`` now.
+
+        What else moves the balance meanwhile, such as a swap, may be a fiftieth of it.
+        """
+        return abs(gap - self.gap - self.amount) <= abs(self.amount) / 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
     """An order that waits for a person: what, where, why, until when.
 
@@ -145,11 +165,24 @@ class AccountBook:
     trades: Trades = field(default_factory=Trades)
     portfolio: Portfolio | None = None
     leaving: Leaving | None = None
+    expected: ExpectedFlow | None = None
 
     def see(self, account: Account) -> None:
         """Take in what the broker says of the account."""
         self.account = account
         self.exposures.settle(account.currency, self.instruments)
+
+    def gap(self) -> Decimal:
+        """Return by how much the broker's balance is above our own fold of it."""
+        return self.account.balance - self.balance if self.account else ZERO
+
+    def flowed(self) -> Decimal:
+        """Return the deposit or withdrawal that has come now, if one was expected; else zero."""
+        if self.expected is None or not self.expected.arrived(self.gap()):
+            return ZERO
+        amount, self.expected = self.expected.amount, None
+        self.balance += amount
+        return amount
 
     def list_instruments(self, instruments: Mapping[str, Instrument]) -> None:
         """Take in what can be traded at the account."""

@@ -121,14 +121,22 @@ class Engine:
         self._stopping = False
         self._flushed = 0.0
 
-    async def run(self, feed: Callable[[Engine], Awaitable[None]]) -> None:
+    async def run(
+        self,
+        feed: Callable[[Engine], Awaitable[None]],
+        first: Callable[[Engine], object] | None = None,
+    ) -> None:
         """Recover, connect, trade until ``feed`` ends or this is cancelled, and stop cleanly.
+
+        ``first`` is done before any broker is asked for anything: a halt doesn't wait for one.
 
         Raises JournalError where the journal fails: nothing is sent without it.
         """
         try:
             self.recovered = recover(self.wiring.journal, self.book, self.desk)
             self.wiring.decider.hearing.settle(self.book)
+            if first is not None:
+                first(self)
             async with anyio.create_task_group() as group:
                 self._group = group
                 for link in self.wiring.links.values():

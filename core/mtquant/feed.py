@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import anyio
 
@@ -18,12 +19,18 @@ from mtquant.model import Advanced, Bar, Bars, Quote, Timeframe
 from mtquant.resample import QuoteBars
 
 HALT_FILE = "HALT"
+"""A file of this name in the state folder halts."""
 _WARMUP_BARS = 1000
 _FIRST_PRICE_S = 10
 """How long after the start a symbol may be without a price before that is said."""
 _PAGE = 5000
 """How many bars one get_bars call returns at most."""
 _LONG_POLL_S = 10.0
+
+
+def halt_file_lies(status_file: Path | None) -> bool:
+    """Tell whether a file called HALT lies beside the status file, in the state folder."""
+    return status_file is not None and (status_file.parent / HALT_FILE).exists()
 
 
 class Replay:
@@ -114,6 +121,7 @@ class Live:
         self.market = market
         self._last: dict[str, int] = {}
         self._since: int | None = None
+        self._halt_file = False
         self._built: dict[str, QuoteBars] = {}
 
     async def __call__(self, engine: Engine) -> None:
@@ -222,8 +230,9 @@ class Live:
 
     def _look_for_halt(self, engine: Engine) -> None:
         """Halt while a file called HALT lies in the state folder: any program can put it there."""
-        status = engine.wiring.status_file
-        if status is not None and (status.parent / HALT_FILE).exists():
+        lies = halt_file_lies(engine.wiring.status_file)
+        appeared, self._halt_file = lies and not self._halt_file, lies
+        if appeared or (lies and not engine.book.halted):
             why = f"the file {HALT_FILE} lies in the state folder"
             now = engine.wiring.clock.now()
             engine.emit(HaltSet(time=now, on=True, by="file", why=why))

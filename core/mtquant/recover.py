@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from mtquant.book import Book, Leaving, Working
+from mtquant.book import Book, ExpectedFlow, Leaving, Working
 from mtquant.contract import BreakerLevel, Sent
 from mtquant.decide import read_signal, read_suggestion, take_target
 from mtquant.decide.persons import DECLINED
@@ -172,7 +172,8 @@ def _breaker(entry: Entry, book: Book, _: OrderDesk) -> None:
     account.breaker = BreakerState.from_dict(entry.body["state"])
     leaving = account.leaving
     lower = account.breaker.level < BreakerLevel.REDUCING
-    if leaving is not None and leaving.cause == "breaker" and lower:
+    by_person = "by" in entry.body
+    if leaving is not None and leaving.cause == "breaker" and lower and by_person:
         account.leaving = None  # a person has let it trade again
 
 
@@ -193,6 +194,19 @@ def _leaving_stay(entry: Entry, book: Book, _: OrderDesk) -> None:
     if leaving is not None:
         stay = entry.body["stay"]
         leaving.stay = {position: Decimal(quantity) for position, quantity in stay.items()}
+
+
+def _cash_flow_expected(entry: Entry, book: Book, _: OrderDesk) -> None:
+    body, account = entry.body, book.account(entry.body["account"])
+    amount = Decimal(body["amount"])
+    flow = ExpectedFlow(amount=amount, gap=Decimal(body["gap"]), by=body["by"], why=body["why"])
+    account.expected = flow if amount else None
+
+
+def _cash_flow(entry: Entry, book: Book, _: OrderDesk) -> None:
+    account = book.account(entry.body["account"])
+    account.expected = None
+    account.balance += Decimal(entry.body["amount"])
 
 
 def _left(entry: Entry, book: Book, _: OrderDesk) -> None:
@@ -218,6 +232,8 @@ _FOLDS = {
     "fill": _fill,
     "cursor": _cursor,
     "breaker": _breaker,
+    "cash_flow_expected": _cash_flow_expected,
+    "cash_flow": _cash_flow,
     "leaving": _leaving,
     "leaving_stay": _leaving_stay,
     "left": _left,

@@ -14,7 +14,7 @@ import anyio
 from mtquant.book import Book, Leaving
 from mtquant.clock import Clock, Ids
 from mtquant.contract import Level
-from mtquant.decide import CloseOrdered, Event, Left, Tell
+from mtquant.decide import UNSURE, CloseOrdered, Event, Left, Tell, stay_body
 from mtquant.errors import BrokerError
 from mtquant.journal import Journal
 from mtquant.link import Link
@@ -112,9 +112,7 @@ class Withdrawal:
                 for each in held
                 if wanted.share < 1
             }
-            stay = {position: plain(quantity) for position, quantity in wanted.stay.items()}
-            body = {"account": link.name, "stay": stay}
-            self._journal.append("leaving_stay", body, durable=True)
+            self._journal.append("leaving_stay", stay_body(wanted), durable=True)
         return held
 
     def _excess(self, held: Sequence[Position], wanted: Leaving) -> list[tuple[Position, Decimal]]:
@@ -137,9 +135,17 @@ class Withdrawal:
             held = self._excess(await self._positions(link, wanted), wanted)
         except BrokerError as error:
             return [str(error)]
-        return [f"order {each.order_id} works" for each in orders] + [
+        # An order of ours that the broker doesn't show yet may still come to open something.
+        coming = [
+            f"what became of order {each.client_order_id} is not known yet"
+            for each in self._book.account(link.name).working.values()
+            if each.opens and each.status in UNSURE
+        ]
+        works = [f"order {each.order_id} works" for each in orders]
+        closing = [
             f"{plain(quantity)} {position.instrument} to be closed" for position, quantity in held
         ]
+        return coming + works + closing
 
 
 async def _opening(link: Link) -> list[OrderReport]:

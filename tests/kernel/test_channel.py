@@ -7,14 +7,18 @@ import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
 
+from mtquant.cli import asking
+from mtquant.cli.asking import ask_to_halt
 from mtquant.control.channel import serve_channel
-from mtquant.control.reach import Channel, Reached, find, reach
+from mtquant.control.reach import Channel, NoAnswer, Reached, find, reach
 from mtquant.errors import ConfigError
 
 pytestmark = pytest.mark.anyio
@@ -169,3 +173,52 @@ async def test_the_file_of_an_engine_that_died_is_no_engine(tmp_path: Path) -> N
     (tmp_path / "control.json").write_text(json.dumps(dead))
 
     assert await reach(tmp_path, "orders", {}) is None
+
+
+class Hung(Echo):
+    """Commands of an engine that hangs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lives_again = anyio.Event()
+
+    async def run(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        done = await super().run(name, arguments)
+        await self.lives_again.wait()
+        return done
+
+
+@asynccontextmanager
+async def hung_in(folder: Path) -> AsyncIterator[Hung]:
+    commands = Hung()
+    async with anyio.create_task_group() as group:
+        await group.start(serve_channel, commands, folder)
+        try:
+            yield commands
+        finally:
+            commands.lives_again.set()
+            group.cancel_scope.cancel()
+
+
+async def test_an_engine_that_hangs_is_given_up_on_after_the_time_that_was_given(
+    tmp_path: Path,
+) -> None:
+    async with hung_in(tmp_path) as commands:
+        with pytest.raises(NoAnswer, match=r"process \d+\) doesn't answer for 0\.05 s"):
+            await reach(tmp_path, "halt", {"why": "x"}, 0.05)
+        assert commands.ran == [("halt", {"why": "x"})]
+
+
+async def test_a_halt_that_a_hung_engine_does_not_hear_leaves_the_file_that_halts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    found = SimpleNamespace(engine=SimpleNamespace(state_dir=str(state)))
+    monkeypatch.setattr(asking, "load_config", lambda _: found)
+    monkeypatch.setattr(asking, "_HALT_LIMIT_S", 0.05)
+    wanted = {"by": "ann", "why": "prices make no sense", "flatten": False}
+    async with hung_in(state):
+        with pytest.raises(NoAnswer, match=r"the file HALT lies in .*/state now"):
+            await anyio.to_thread.run_sync(partial(ask_to_halt, tmp_path, wanted, live=False))
+    assert (state / "HALT").read_text(encoding="utf-8") == "ann: prices make no sense\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from mtquant.clock import SECOND, ManualClock
 from mtquant.config import MarketTable
-from mtquant.decide import Event, FeedChanged
+from mtquant.decide import Event, FeedChanged, HaltSet
 from mtquant.engine import Engine
 from mtquant.feed import Live, _history
 from mtquant.model import Bars, Environment, Quote, Timeframe
@@ -131,3 +132,39 @@ async def test_a_long_warm_up_is_asked_for_in_pages() -> None:
     assert [bar.time for bar in found] == [second * SECOND for second in range(1000, 12_000)]
     everything = await _history(link, "X", Timeframe.S1, 20_000)
     assert len(everything) == 12_000
+
+
+class Halting:
+    """An engine over a state folder, and how often it was told to halt."""
+
+    def __init__(self, folder: Path) -> None:
+        self.wiring = SimpleNamespace(
+            clock=ManualClock(1000 * SECOND), status_file=folder / "status.json"
+        )
+        self.book = SimpleNamespace(halted="")
+        self.times = 0
+
+    def emit(self, event: Event) -> None:
+        assert isinstance(event, HaltSet)
+        assert event.on
+        self.book.halted = event.why
+        self.times += 1
+
+
+async def test_a_file_halts_when_it_appears_and_as_long_as_it_lies_there(tmp_path: Path) -> None:
+    engine: Any = Halting(tmp_path)
+    live = Live(MarketTable())
+
+    def look() -> int:
+        live._look_for_halt(engine)
+        return int(engine.times)
+
+    assert look() == 0
+    (tmp_path / "HALT").touch()
+    assert [look(), look(), look()] == [1, 1, 1], "once, not at every look"
+    engine.book.halted = ""
+    assert look() == 2, "nobody resumes while it lies there"
+    (tmp_path / "HALT").unlink()
+    assert look() == 2
+    (tmp_path / "HALT").touch()
+    assert look() == 3, "it appeared again: what has come up since is to be cancelled, too"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from mtquant import Settings
-from mtquant.book import Book
+from mtquant.book import Book, Leaving
 from mtquant.clock import SECOND, Ids, ManualClock, seeded
 from mtquant.combine import CombineRules
-from mtquant.contract import Check, Finding, Proposal, Sizer, Strategy
+from mtquant.contract import Check, Finding, Level, Proposal, Sizer, Strategy
 from mtquant.decide import (
     AccountSeen,
     Answered,
@@ -720,3 +720,114 @@ def test_after_a_halt_trading_goes_on_when_a_person_says_so() -> None:
 
     assert "trading goes on, by ann" in told(halt(scene, on=False))
     assert len(orders(scene.bar(LONG))) == 1
+
+
+def test_a_new_halt_takes_nothing_away_from_what_the_breaker_has_begun() -> None:
+    scene = Scene()
+    book = scene.book.account("a")
+    book.leaving = Leaving(
+        account="a",
+        share=D(1),
+        cancel=False,
+        cause="breaker",
+        by="loss breaker",
+        why="HALTED",
+        stay={"P1": D(0)},
+    )
+
+    found = halt(scene)
+
+    assert book.leaving is not None
+    assert (book.leaving.share, book.leaving.cancel, book.leaving.cause) == (D(1), True, "breaker")
+    assert [each["share"] for each in entries(found, "leaving")] == ["1"]
+    assert entries(found, "leaving_stay") == [{"account": "a", "stay": {"P1": "0"}}]
+    halt(scene, on=False)
+    assert book.leaving is not None, "resuming calls a halt off, not the breaker"
+
+
+def test_a_halt_that_flattens_goes_on_cancelling_what_was_to_be_cancelled() -> None:
+    scene = Scene()
+    halt(scene)
+    book = scene.book.account("a")
+    assert book.leaving is not None
+    assert (book.leaving.share, book.leaving.cancel) == (D(0), True)
+    scene.send(HaltSet(time=scene.time, on=True, by="bob", why="all of it", flatten=True))
+    assert (book.leaving.share, book.leaving.cancel, book.leaving.by) == (D(1), True, "bob")
+
+
+# --- a person's orders beside the strategies' -----------------------------------------------------
+
+
+def resting(scene: Scene) -> Submit:
+    (effect,) = orders(
+        scene.order(Side.BUY, 1000, order_type=OrderType.LIMIT, limit_price=D("1.05"))
+    )
+    assert isinstance(effect, Submit)
+    return effect
+
+
+def acknowledge(scene: Scene, effect: Submit, status: OrderStatus) -> list[Effect]:
+    cid = effect.order.client_order_id
+    return scene.send(OrderMoved(time=scene.time, name="a", client_order_id=cid, status=status))
+
+
+def test_a_persons_resting_order_holds_up_no_strategy() -> None:
+    scene = Scene()
+    acknowledge(scene, resting(scene), OrderStatus.NEW)
+
+    (bought,) = orders(scene.bar(LONG))
+    scene.fill(bought)
+    (closed,) = orders(scene.bar(FLAT))
+
+    assert isinstance(closed, Close)
+
+
+@pytest.mark.parametrize("status", [None, OrderStatus.IN_DOUBT])
+def test_while_a_persons_order_is_not_known_a_strategy_closes_and_does_not_open(
+    status: OrderStatus | None,
+) -> None:
+    scene = Scene()
+    (bought,) = orders(scene.bar(LONG))
+    scene.fill(bought)
+    unsure = resting(scene)
+    if status is not None:
+        acknowledge(scene, unsure, status)
+
+    (closed,) = orders(scene.bar(SHORT))
+    assert isinstance(closed, Close)
+    assert orders(scene.fill(closed)) == [], "the other direction waits"
+
+    acknowledge(scene, unsure, OrderStatus.CANCELED)
+    (sold,) = orders(scene.bar(0.0))
+    assert isinstance(sold, Submit)
+
+
+# --- too many vetoes ------------------------------------------------------------------------------
+
+
+def test_a_burst_of_vetoes_is_told_once() -> None:
+    scene = Scene()
+    AtMost.sunday = True
+    alarms = []
+    for _ in range(25):
+        scene.time += SECOND
+        scene.see()
+        found = scene.order(Side.BUY, 1000)
+        alarms += [each for each in found if isinstance(each, Tell) and "vetoed in" in each.message]
+    (alarm,) = alarms
+    assert alarm.level is Level.ALARM
+    assert alarm.message == "10 orders were vetoed in the last 60 s; the last was of ann (sunday)"
+
+
+def test_vetoes_now_and_then_are_no_burst() -> None:
+    scene = Scene()
+    AtMost.sunday = True
+    for _ in range(40):
+        scene.time += 7 * SECOND
+        scene.see()
+        assert "vetoed in" not in told(scene.order(Side.BUY, 1000))
+    scene.time += 3600 * SECOND
+    scene.see()
+    for _ in range(9):
+        assert "vetoed in" not in told(scene.order(Side.BUY, 1000))
+    assert "10 orders were vetoed" in told(scene.order(Side.BUY, 1000))

@@ -14,13 +14,13 @@ import anyio
 import pytest
 
 from mtquant import withdraw
-from mtquant.book import Book, Leaving
+from mtquant.book import Book, Leaving, Working
 from mtquant.clock import Ids, ManualClock, seeded
 from mtquant.decide import CloseOrdered, Event, Left, Tell
 from mtquant.errors import ErrorCode, Refused
 from mtquant.exchange import Terms, instrument
 from mtquant.journal import Journal
-from mtquant.model import Position, Side
+from mtquant.model import OrderStatus, Position, Side
 from mtquant.orders import Stage
 from mtquant.withdraw import Withdrawal
 
@@ -288,3 +288,32 @@ async def test_it_ends_when_it_is_called_off(tmp_path: Path) -> None:
         await scene.leave()
         assert len(scene.closed) == 1
         assert scene.withdrawal.problems == {}
+
+
+async def test_it_is_not_done_while_an_order_may_still_come_to_open_something(
+    tmp_path: Path,
+) -> None:
+    with leaving(tmp_path, Account()) as scene:
+        book = scene.book.account("a")
+        order = Working(
+            client_order_id="c1",
+            instrument="EUR/USD",
+            side=Side.BUY,
+            quantity=D(1000),
+            opens=True,
+            status=OrderStatus.IN_DOUBT,
+        )
+        book.work(order)
+        tell = scene.tell
+
+        def filled(told: Tell) -> None:
+            tell(told)
+            book.done("c1")
+            scene.account.held.append(position(1, 1000))
+
+        scene.tell = filled  # type: ignore[method-assign]
+        scene.withdrawal = scene.made()
+        await scene.leave()
+        assert "what became of order c1 is not known yet" in scene.told[0]
+        assert [each.close.position_id for each in scene.closed] == ["P1"]
+        assert scene.account.held == []

@@ -50,7 +50,10 @@ async def _run(
         except MtquantError as error:
             answers.append(error)
 
-    await made.engine.run(feed)
+    def first(engine: Engine) -> None:
+        Commands(engine).run_first(command, arguments)
+
+    await made.engine.run(feed, first)
     (answer,) = answers
     if isinstance(answer, MtquantError):
         raise answer

@@ -189,7 +189,12 @@ def _reset(journal: Journal, book: Book, wanted: Reset) -> str:
         )
     except ValueError as error:
         raise MtquantError(f"{wanted.account}: {error}") from None
-    body = {"account": wanted.account, "state": fresh.to_dict()}
+    body = {
+        "account": wanted.account,
+        "state": fresh.to_dict(),
+        "by": wanted.by,
+        "why": wanted.reason,
+    }
     journal.append("breaker", body, durable=True)
     account.breaker = fresh
     return f"{wanted.account}: reset to {fresh.level.name} by {wanted.by}: {wanted.reason}"

@@ -231,6 +231,15 @@ def show_resumed(answer: dict[str, Any]) -> int:  # noqa: ARG001 - as the others
     return 0
 
 
+def show_cash_flow(answer: dict[str, Any]) -> int:
+    """Print what is expected."""
+    amount = Decimal(answer["amount"])
+    what = "a deposit" if amount > 0 else "a withdrawal"
+    told = f"{what} of {abs(amount):,.2f} is expected" if amount else "no cash flow is expected"
+    _say(f"{answer['account']}: {told}")
+    return 0
+
+
 def show_stopping(answer: dict[str, Any]) -> int:
     """Print that the engine stops."""
     _say("stopping, after closing what the strategies hold" if answer["close"] else "stopping")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -34,7 +34,12 @@ def _answer(
     """Ask, print, and end with the exit code that ``show`` returns."""
     from mtquant.cli.asking import ask  # noqa: PLC0415 - --help stays quick
 
-    answer = ask(config, command, arguments, live=live)
+    _show(ask(config, command, arguments, live=live), show, as_json=as_json)
+
+
+def _show(
+    answer: dict[str, Any], show: Callable[[dict[str, Any]], int], *, as_json: bool
+) -> NoReturn:
     if as_json:
         print(json.dumps(answer))  # noqa: T201 - for machines
         from io import StringIO  # noqa: PLC0415 - beside its only use
@@ -351,12 +356,13 @@ def halt(
     """Emergency stop: open nothing any more, cancel what would, and close all if told to.
 
     It lasts over restarts until `mtquant resume`. Closing, cancelling and protecting go on. Exit
-    code 1 where a broker could not be reached: say it again.
+    code 1 while something is left to do: a running engine goes on trying until it is done.
     """
+    from mtquant.cli.asking import ask_to_halt  # noqa: PLC0415 - --help stays quick
     from mtquant.cli.tables import show_halted  # noqa: PLC0415 - --help stays quick
 
     arguments = {"why": why, "flatten": flatten, "by": _by(by)}
-    _answer(config, "halt", arguments, show_halted, as_json=as_json, live=live)
+    _show(ask_to_halt(config, arguments, live=live), show_halted, as_json=as_json)
 
 
 def resume(
@@ -369,6 +375,30 @@ def resume(
     from mtquant.cli.tables import show_resumed  # noqa: PLC0415 - --help stays quick
 
     _answer(config, "resume", {"why": why, "by": _by(by)}, show_resumed, as_json=as_json)
+
+
+def cash_flow(  # noqa: PLR0913, PLR0917 - the options of a command
+    account: Annotated[str, typer.Argument(help="As it is named in the configuration.")],
+    why: Annotated[str, typer.Option(help="Why, for the journal.")],
+    deposit: Annotated[
+        str, typer.Option(help="What you will pay in, in the account's currency.")
+    ] = "0",
+    withdrawal: Annotated[str, typer.Option(help="What you will pay out.")] = "0",
+    by: By = None,
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Say before you pay in or out: the loss breaker then takes it for neither profit nor loss.
+
+    It counts once, when the balance has changed by that amount, give or take 2 %; with neither
+    option nothing is expected any more. Not told before, a withdrawal looks like a loss: then
+    reset the breaker with --rebase-peak.
+    """
+    from mtquant.cli.tables import show_cash_flow  # noqa: PLC0415 - --help stays quick
+
+    arguments = {"account": account, "deposit": deposit, "withdrawal": withdrawal}
+    arguments |= {"why": why, "by": _by(by)}
+    _answer(config, "cash-flow", arguments, show_cash_flow, as_json=as_json)
 
 
 def register(app: typer.Typer) -> None:
@@ -389,6 +419,7 @@ def register(app: typer.Typer) -> None:
         stop: "mtquant stop --close",
         halt: 'mtquant halt --flatten --why "prices make no sense"',
         resume: 'mtquant resume --why "prices make sense again"',
+        cash_flow: 'mtquant cash-flow paper-a --deposit 5000 --why "more capital"',
     }
     for command, example in examples.items():
         app.command(epilog=f"Example: {example}")(command)

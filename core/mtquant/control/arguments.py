@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from decimal import Decimal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from mtquant.contract import Settings
-from mtquant.model import Mode, Positive, Side, TimeInForce
+from mtquant.model import Mode, Number, Positive, Side, TimeInForce
 from mtquant.model.fields import Time
 
 
@@ -110,6 +111,16 @@ class HaltArguments(Settings):
 
     why: str = Field(min_length=1)
     flatten: bool = False
+    by: str
+
+
+class CashFlowArguments(Settings):
+    """What is about to be paid in or out, in the account's currency; neither: nothing is."""
+
+    account: str
+    deposit: Annotated[Number, Field(ge=0)] = Decimal(0)
+    withdrawal: Annotated[Number, Field(ge=0)] = Decimal(0)
+    why: str = Field(min_length=1)
     by: str
 
 

@@ -16,6 +16,7 @@ from mtquant.control.arguments import (
     AnswerArguments,
     ByBroker,
     CancelArguments,
+    CashFlowArguments,
     CloseArguments,
     HaltArguments,
     ModeArguments,
@@ -29,9 +30,11 @@ from mtquant.control.changing import Changing
 from mtquant.control.finding import refresh
 from mtquant.control.looking import Looking
 from mtquant.control.trading import Trading
-from mtquant.decide import Answered, HaltSet, ModeSet
+from mtquant.decide import Answered, CashFlowExpected, HaltSet, ModeSet
 from mtquant.engine import Engine
 from mtquant.errors import ConfigError
+from mtquant.feed import HALT_FILE, halt_file_lies
+from mtquant.model import plain
 
 Answer = dict[str, Any]
 _HALT_ANSWER_S = 10.0
@@ -72,6 +75,7 @@ class Commands:
             "halt": Command(HaltArguments, self._halt),
             "resume": Command(ResumeArguments, self._resume),
             "stop": Command(StopArguments, self._end),
+            "cash-flow": Command(CashFlowArguments, self._cash_flow),
         }
 
     async def run(self, name: str, arguments: Mapping[str, Any]) -> Answer:
@@ -86,6 +90,15 @@ class Commands:
             return await command.run(command.arguments.read(arguments, name))
         finally:
             # What a person is told is on disk, where `log` and `risk explain` find it.
+            self._engine.wiring.journal.flush()
+
+    def run_first(self, name: str, arguments: Mapping[str, Any]) -> None:
+        """Do what of a command needs no broker and may not wait for one: a halt's stop.
+
+        Raises ConfigError where the arguments are wrong.
+        """
+        if name == "halt":
+            self._stop_all(HaltArguments.read(arguments, name))
             self._engine.wiring.journal.flush()
 
     async def _approve(self, asked: AnswerArguments) -> Answer:
@@ -144,8 +157,7 @@ class Commands:
         engine goes on trying, also after a restart, until it is done or a person resumes.
         """
         engine = self._engine
-        now = engine.wiring.clock.now()
-        engine.emit(HaltSet(time=now, on=True, by=asked.by, why=asked.why, flatten=asked.flatten))
+        self._stop_all(asked)
         with anyio.move_on_after(_HALT_ANSWER_S):
             await engine.left()
         problems = engine.withdrawal.problems
@@ -155,6 +167,11 @@ class Commands:
         ]
         return {"halted": engine.book.halted, "flatten": asked.flatten, "failed": failed}
 
+    def _stop_all(self, asked: HaltArguments) -> None:
+        engine = self._engine
+        now = engine.wiring.clock.now()
+        engine.emit(HaltSet(time=now, on=True, by=asked.by, why=asked.why, flatten=asked.flatten))
+
     def _still_leaving(self) -> list[str]:
         accounts = self._engine.book.accounts
         return [name for name, each in accounts.items() if each.leaving is not None]
@@ -163,9 +180,34 @@ class Commands:
         engine = self._engine
         if not engine.book.halted:
             raise ConfigError("resume", "nothing is halted", "There is nothing to end.")
+        if halt_file_lies(engine.wiring.status_file):
+            problem = f"the file {HALT_FILE} lies in the state folder and halts again"
+            raise ConfigError("resume", problem, "Take the file away first.")
         now = engine.wiring.clock.now()
         engine.emit(HaltSet(time=now, on=False, by=asked.by, why=asked.why))
         return {"halted": ""}
+
+    async def _cash_flow(self, asked: CashFlowArguments) -> Answer:
+        """Expect a deposit or withdrawal."""
+        engine, known = self._engine, sorted(self._engine.wiring.links)
+        if asked.deposit and asked.withdrawal:
+            raise ConfigError("cash-flow", "both are named", "Name a deposit or a withdrawal.")
+        if asked.account not in known:
+            problem = f"no account {asked.account!r}"
+            raise ConfigError("account", problem, f"Configured: {', '.join(known)}.")
+        if engine.book.account(asked.account).account is None:
+            problem = f"{asked.account} was never reached, so its balance isn't known"
+            raise ConfigError("account", problem, "Say it again once its broker answers.")
+        engine.emit(
+            CashFlowExpected(
+                time=engine.wiring.clock.now(),
+                account=asked.account,
+                amount=asked.deposit or -asked.withdrawal,
+                by=asked.by,
+                why=asked.why,
+            )
+        )
+        return {"account": asked.account, "amount": plain(asked.deposit or -asked.withdrawal)}
 
     async def _end(self, asked: StopArguments) -> Answer:
         if self._stop is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +44,20 @@ def find(folder: Path) -> Channel | None:
         return None
 
 
-async def reach(folder: Path, command: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+class NoAnswer(Reached):
+    """An engine runs, but doesn't answer in time."""
+
+
+async def reach(
+    folder: Path,
+    command: str,
+    arguments: Mapping[str, Any],
+    limit_s: float = math.inf,
+) -> dict[str, Any] | None:
     """Return a running engine's answer to ``command``; None where no engine runs there.
 
-    Raises Reached with the engine's own words where it refuses.
+    Raises Reached with the engine's own words where it refuses, and NoAnswer where it says
+    nothing for ``limit_s``.
     """
     channel = find(folder)
     if channel is None:
@@ -60,7 +71,12 @@ async def reach(folder: Path, command: str, arguments: Mapping[str, Any]) -> dic
     async with stream:
         await stream.send(json.dumps(request).encode() + b"\n")
         try:
-            line = await BufferedByteReceiveStream(stream).receive_until(b"\n", _ANSWER_LIMIT)
+            with anyio.fail_after(limit_s):
+                line = await BufferedByteReceiveStream(stream).receive_until(b"\n", _ANSWER_LIMIT)
+        except TimeoutError:
+            raise NoAnswer(
+                f"the engine (process {channel.process_id}) doesn't answer for {limit_s:g} s"
+            ) from None
         except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
             raise Reached(
                 f"the engine (process {channel.process_id}) hung up before it answered; whether "

@@ -188,6 +188,7 @@ class Trading:
         for link, each in wanted:
             body = {"account": link.name, "order_id": each.order_id, "by": asked.by}
             self._engine.wiring.journal.append("cancel_ordered", body, durable=True)
+            self._engine.book.account(link.name).note_message(self._engine.wiring.clock.now())
             try:
                 report = await link.cancel(each.order_id)
                 rows.append(

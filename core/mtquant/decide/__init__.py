@@ -1,11 +1,12 @@
 """Deciding, as a pure function: events in, effects out."""
 
 from mtquant.decide.decider import Decider, Rules
-from mtquant.decide.entries import read_signal, read_suggestion, signal_body
+from mtquant.decide.entries import read_signal, read_suggestion, signal_body, stay_body
 from mtquant.decide.events import (
     AccountSeen,
     Answered,
     BarClosed,
+    CashFlowExpected,
     Close,
     CloseOrdered,
     Effect,
@@ -26,16 +27,18 @@ from mtquant.decide.events import (
     Tell,
     Ticked,
 )
-from mtquant.decide.flow import EQUITY_MAX_AGE_S
+from mtquant.decide.flow import EQUITY_MAX_AGE_S, UNSURE
 from mtquant.decide.hearing import take_target
 from mtquant.decide.persons import ApprovalRules, digest
 
 __all__ = [
     "EQUITY_MAX_AGE_S",
+    "UNSURE",
     "AccountSeen",
     "Answered",
     "ApprovalRules",
     "BarClosed",
+    "CashFlowExpected",
     "Close",
     "CloseOrdered",
     "Decider",
@@ -61,5 +64,6 @@ __all__ = [
     "read_signal",
     "read_suggestion",
     "signal_body",
+    "stay_body",
     "take_target",
 ]

@@ -17,14 +17,16 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from mtquant.book import Book, Leaving
-from mtquant.clock import Ids
+from mtquant.book import Book, ExpectedFlow, Leaving
+from mtquant.clock import SECOND, Ids
 from mtquant.combine import CombineRules
 from mtquant.contract import BreakerLevel, Level, Strategy
+from mtquant.decide.entries import flow_body, stay_body
 from mtquant.decide.events import (
     AccountSeen,
     Answered,
     BarClosed,
+    CashFlowExpected,
     CloseOrdered,
     Effect,
     Event,
@@ -38,6 +40,7 @@ from mtquant.decide.events import (
     Ordered,
     OrderMoved,
     QuotesSeen,
+    Record,
     RoutesChanged,
 )
 from mtquant.decide.flow import Flow
@@ -47,6 +50,8 @@ from mtquant.decide.pursuit import Pursuit
 from mtquant.model import Mode, OrderRequest, OrderStatus, Quote, plain
 from mtquant.risk import BreakerState, Decision, Gate, step
 
+BURST, BURST_S = 10, 60
+"""How many vetoes in how many seconds people are alarmed of."""
 _EQUITY_KEPT = Decimal("0.001")
 """How much an equity may rise before the journal is told again: a part of it."""
 
@@ -97,8 +102,11 @@ class Decider:
             Answered: self.persons.answer,
             HaltSet: self._halt_set,
             Left: self._left,
+            CashFlowExpected: self._cash_flow_expected,
         }
         self._kept: dict[str, BreakerState] = {}
+        self._vetoes: list[int] = []
+        self._burst_told = -BURST_S * SECOND
         self.pursuit = Pursuit(self.rules.modes, self.persons, passive=self.rules.passive)
 
     def on(self, event: Event) -> tuple[Effect, ...]:
@@ -110,7 +118,30 @@ class Decider:
             self.persons.expire(flow)
         if (handle := self._handlers.get(type(event))) is not None:
             handle(flow, event)
+            self._look_at_vetoes(flow)
         return tuple(flow.out)
+
+    def _look_at_vetoes(self, flow: Flow) -> None:
+        """Alarm where vetoes come in a burst: somebody, or something, asks over and over."""
+        vetoes = [
+            each.body
+            for each in flow.out
+            if isinstance(each, Record) and each.kind == "verdict" and not each.body["approved"]
+        ]
+        if not vetoes:
+            return
+        now, since = self.book.time, self.book.time - BURST_S * SECOND
+        self._vetoes = [*(each for each in self._vetoes if each > since), *([now] * len(vetoes))]
+        if len(self._vetoes) < BURST or self._burst_told > since:
+            return
+        self._burst_told = now
+        last = vetoes[-1]
+        source = last["signal"]["strategy_id"]
+        flow.tell(
+            Level.ALARM,
+            f"{len(self._vetoes)} orders were vetoed in the last {BURST_S} s; the last was of "
+            f"{source} ({last['code']})",
+        )
 
     def review_change(
         self, by: str, account: str, order: OrderRequest, *, instead_of: str
@@ -167,7 +198,12 @@ class Decider:
         book.see(event.account)
         equity = event.account.equity
         before = book.breaker
-        after = step(before, self.gate.rules, equity, event.time)
+        paid = book.flowed()
+        if paid:
+            arrived = {"account": event.name, "amount": plain(paid)}
+            flow.record("cash_flow", arrived, durable=True)
+            flow.tell(Level.INFO, f"{event.name}: {_paid(paid, event.account.currency)} has come")
+        after = step(before, self.gate.rules, equity, event.time, cash_flow=paid)
         book.breaker = after
         level = before.level if before else BreakerLevel.NORMAL
         if self._worth_keeping(event.name, after):
@@ -266,11 +302,14 @@ class Decider:
             )
 
     def _leave(self, flow: Flow, wanted: Leaving) -> None:
-        """Have an account left, unless more than that is under way already."""
+        """Have an account left; what is under way already is done as well."""
         book = flow.book.account(wanted.account)
         known = book.leaving
-        if known is not None and known.share >= wanted.share and known.cancel >= wanted.cancel:
-            return
+        if known is not None:
+            if known.share >= wanted.share and known.cancel >= wanted.cancel:
+                return
+            major = known if known.share > wanted.share else wanted
+            wanted = replace(major, cancel=known.cancel or wanted.cancel)
         book.leaving = wanted
         body = {
             "account": wanted.account,
@@ -281,7 +320,23 @@ class Decider:
             "why": wanted.why,
         }
         flow.record("leaving", body, durable=True)
+        if wanted.stay is not None:
+            flow.record("leaving_stay", stay_body(wanted), durable=True)
         flow.out.append(Leave(account=wanted.account))
+
+    def _cash_flow_expected(self, flow: Flow, event: CashFlowExpected) -> None:
+        book = flow.book.account(event.account)
+        known, amount = book.expected, event.amount
+        flow_told = ExpectedFlow(amount=amount, gap=book.gap(), by=event.by, why=event.why)
+        book.expected = flow_told if amount else None
+        flow.record("cash_flow_expected", flow_body(event.account, flow_told), durable=True)
+        currency = book.account.currency if book.account else ""
+        told = f"{_paid(amount, currency)} is expected, by {event.by}: {event.why}"
+        if not amount:
+            told = f"no cash flow is expected, by {event.by}: {event.why}"
+        elif known is not None:
+            told += f"; it takes the place of {_paid(known.amount, currency)}"
+        flow.tell(Level.INFO, f"{event.account}: {told}")
 
     def _left(self, flow: Flow, event: Left) -> None:
         book = flow.book.account(event.name)
@@ -341,6 +396,10 @@ class Decider:
         for symbol, target in self.book.targets.items():
             if event.strategy_id in target.strategies:
                 self.pursuit.pursue(flow, symbol)
+
+
+def _paid(amount: Decimal, currency: str) -> str:
+    return f"a {'deposit' if amount > 0 else 'withdrawal'} of {abs(amount):,.2f} {currency}"
 
 
 def _anchors(state: BreakerState) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mtquant.book import Suggestion
+from mtquant.book import ExpectedFlow, Leaving, Suggestion
 from mtquant.clock import format_time, parse_time
 from mtquant.model import OrderRequest, Signal, plain
 
@@ -78,3 +78,23 @@ def _text(number: Decimal | None) -> str | None:
 
 def _number(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
+
+
+def stay_body(leaving: Leaving) -> dict[str, Any]:
+    """Return what is to stay of each position, as the journal keeps it."""
+    stay = leaving.stay or {}
+    return {
+        "account": leaving.account,
+        "stay": {position: plain(quantity) for position, quantity in stay.items()},
+    }
+
+
+def flow_body(account: str, flow: ExpectedFlow) -> dict[str, Any]:
+    """Return a deposit or withdrawal that is expected as the journal keeps it."""
+    return {
+        "account": account,
+        "amount": plain(flow.amount),
+        "gap": plain(flow.gap),
+        "by": flow.by,
+        "why": flow.why,
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from mtquant.contract import Level
@@ -164,6 +165,21 @@ class HaltSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CashFlowExpected:
+    """A person is about to pay in (``amount`` above zero) or out; zero: none is expected any more.
+
+    It is neither profit nor loss: the loss breaker takes it for a cash flow when the balance shows
+    it. In the account's currency.
+    """
+
+    time: int
+    account: str
+    amount: Decimal
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
     """Nothing is left to do of what :class:`Leave` asked for."""
 
@@ -192,6 +208,7 @@ Event = (
     | CloseOrdered
     | Answered
     | HaltSet
+    | CashFlowExpected
     | Left
     | Ticked
 )

@@ -14,6 +14,7 @@ from mtquant.model import Account, OrderStatus, Side
 from mtquant.risk import BreakerState, Gate
 
 _ZERO = Decimal(0)
+UNSURE = frozenset({OrderStatus.PENDING_NEW, OrderStatus.IN_DOUBT})
 EQUITY_MAX_AGE_S = 10
 """Equity older than this counts as a breaker at REDUCING (order-safety rules for the breaker)."""
 
@@ -139,9 +140,17 @@ class Flow:
         return breaker.level
 
     def busy(self, symbol: str) -> bool:
-        """Tell whether an order of ours in ``symbol`` may still act."""
+        """Tell whether an order of the strategies in ``symbol`` may still act."""
         return any(
-            each.instrument == symbol
+            each.instrument == symbol and each.client_order_id in book.our_ids
+            for book in self.book.accounts.values()
+            for each in book.working.values()
+        )
+
+    def unsure(self, symbol: str) -> bool:
+        """Tell whether it isn't known yet what became of an order in ``symbol``, whoever's."""
+        return any(
+            each.instrument == symbol and each.status in UNSURE
             for book in self.book.accounts.values()
             for each in book.working.values()
         )

@@ -143,7 +143,7 @@ class Persons:
             return "what was approved is not what is suggested; look at it again"
         if flow.book.time >= suggestion.expires:
             return f"expired at {format_time(suggestion.expires)}"
-        if flow.busy(symbol) or book.ours(symbol):
+        if flow.busy(symbol) or flow.unsure(symbol) or book.ours(symbol):
             return f"an order or a position in {symbol} has come up meanwhile"
         if drift := self._drift(suggestion, book.quotes.get(symbol)):
             return drift

@@ -64,6 +64,9 @@ class Pursuit:
         self._persons.supersede(flow, target.signal)
         if wrong or held or target.signal.direction == 0 or target.spent:
             return
+        if flow.unsure(symbol):
+            # What opens waits for it; what closes doesn't, for it can't open.
+            return
         if mode is Mode.SEMI and self._persons.asked(flow.book, target.signal):
             return
         self._open(flow, symbol, target, mode)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
-from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -106,12 +105,14 @@ def _json(value: Any) -> object:  # noqa: ANN401 - whatever a plugin put in
 _AS_IT_IS = (str, int, bool)
 
 
-@cache
+_FIELDS: dict[type, tuple[str, ...]] = {Finding: Finding._fields}
+
+
 def _names(kind: type) -> tuple[str, ...]:
     """Return the fields of a finding or of one of our dataclasses; none for anything else."""
-    if kind is Finding:
-        return Finding._fields
-    return tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(each.name for each in fields(kind)) if is_dataclass(kind) else ()
+    return _FIELDS[kind]
 
 
 def _table(value: object, names: Iterable[str]) -> dict[str, Any]:
