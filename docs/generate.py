@@ -289,31 +289,68 @@ def vetoes() -> dict[str, str]:
     found: dict[str, str] = {}
     folders = [ROOT / "core" / "mtquant" / "risk", ROOT / "plugins" / "risk" / "mtquant_risk"]
     for path in sorted(file for folder in folders for file in folder.glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        names = {
-            target.id: node.value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
-        for node in ast.walk(tree):
-            called = getattr(node, "func", None)
-            name = getattr(called, "id", getattr(called, "attr", ""))
-            if not isinstance(node, ast.Call) or name not in {"Vetoed", "veto", "reduce"}:
-                continue
-            first, *others = node.args or [ast.Constant(None)]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                message = others[1] if name == "reduce" else others[0]
-                if isinstance(message, ast.Name):
-                    message = names.get(message.id, message)
-                found.setdefault(first.value, pattern(message))
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef):
+                for code, message in refusals(function):
+                    found.setdefault(code, message)
     found["check_failed"] = "a check raised, or answered nonsense: that is a veto"
     found["external_position"] = "the account holds what isn't the strategies'"
     found["manual_mode"] = "the strategy's mode is manual: its signals are told only"
     found["reducing"] = "(an approval) a reducing order is not asked about new exposure"
     found["warned"] = "(a reduction) the loss breaker warns: a part of the usual size"
     return found
+
+
+def refusals(function: ast.FunctionDef) -> list[tuple[str, str]]:
+    """Return the codes that ``function`` refuses with, each with its message's pattern."""
+    said = sorted(
+        (
+            (node.lineno, target.id, node.value)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        ),
+        key=lambda each: each[0],
+    )
+    found = []
+    for node in ast.walk(function):
+        called = getattr(node, "func", None)
+        name = getattr(called, "id", getattr(called, "attr", ""))
+        if not isinstance(node, ast.Call) or name not in {"Vetoed", "veto", "reduce", "_over"}:
+            continue
+        first, *others = node.args or [ast.Constant(None)]
+        if name == "_over":
+            message: ast.expr = ast.Constant("… may hold … …, … times the equity, not …")
+        elif others:
+            message = others[1] if name == "reduce" else others[0]
+        if isinstance(message, ast.Name):
+            # The last that was said before: one name may stand for several sentences.
+            before = [value for line, of, value in said if of == message.id and line < node.lineno]
+            message = before[-1] if before else message
+        found += [(code, pattern(message)) for code in written(first, function)]
+    return found
+
+
+def written(code: ast.expr, function: ast.FunctionDef) -> list[str]:
+    """Return a code as it is written; ``throttle_{title}`` once for each title that is listed."""
+    if isinstance(code, ast.Constant) and isinstance(code.value, str):
+        return [code.value]
+    if not isinstance(code, ast.JoinedStr):
+        return []
+    start = next((str(each.value) for each in code.values if isinstance(each, ast.Constant)), "")
+    return [f"{start}{title}" for title in windows(function)]
+
+
+def windows(function: ast.FunctionDef) -> list[str]:
+    """Return the first words of the rows that ``function`` lists: second, minute, day."""
+    return [
+        first.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Tuple) and node.elts[2:]
+        for first in node.elts[:1]
+        if isinstance(first, ast.Constant) and isinstance(first.value, str)
+    ]
 
 
 def pattern(node: ast.expr) -> str:
@@ -493,14 +530,7 @@ def calls(item: Any) -> tuple[list[str], list[str]]:
     }
     codes = []
     for function in functions:
-        # A code with a window's name in it: throttle_{title}, for each title that is listed.
-        titles = [
-            first.value
-            for node in ast.walk(function)
-            if isinstance(node, ast.Tuple) and node.elts[2:]
-            for first in node.elts[:1]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str)
-        ]
+        titles = windows(function)
         for node in ast.walk(function):
             called = getattr(node, "func", None)
             name = getattr(called, "id", getattr(called, "attr", ""))

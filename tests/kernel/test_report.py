@@ -14,9 +14,23 @@ from typing import Any
 
 import pytest
 
+from mtquant.cli.recorder import Recorder
+from mtquant.cli.summary import highest
 from mtquant.clock import SECOND, parse_time
+from mtquant.contract import BreakerLevel
 from mtquant.model import Side
-from mtquant.report import FillMark, Mark, PriceChart, Row, RunReport, Table, render, write_report
+from mtquant.report import (
+    FillMark,
+    LevelChange,
+    Mark,
+    PriceChart,
+    Row,
+    Ruling,
+    RunReport,
+    Table,
+    render,
+    write_report,
+)
 from mtquant.report.scale import COLUMNS, pick, time_ticks, value_ticks, write_values
 
 DAY = 86_400 * SECOND
@@ -279,3 +293,101 @@ def test_time_ticks_within_a_day_are_hours() -> None:
         "12:00",
         "13:00",
     ]
+
+
+# --- risk ----------------------------------------------------------------------------------------
+
+
+def ruling(day: int, code: str = "order_notional", *, vetoed: bool = True) -> Ruling:
+    return Ruling(
+        time=START + day * DAY,
+        account="paper-a",
+        symbol="EUR/USD",
+        vetoed=vetoed,
+        code=code,
+        message="an order worth too much",
+    )
+
+
+def level(day: int, to: BreakerLevel, account: str = "paper-a") -> LevelChange:
+    return LevelChange(time=START + day * DAY, account=account, level=to)
+
+
+def test_vetoes_reductions_and_levels_are_marked_by_account() -> None:
+    page = read(
+        render(
+            replace(
+                report(101),
+                rulings=[ruling(10), ruling(20, "gross_notional", vetoed=False), ruling(30)],
+                levels=[
+                    level(0, BreakerLevel.NORMAL),
+                    level(25, BreakerLevel.WARNED),
+                    level(50, BreakerLevel.HALTED),
+                    level(75, BreakerLevel.NORMAL),
+                    level(90, BreakerLevel.REDUCING, "paper-b"),
+                ],
+            )
+        )
+    )
+    bands = [
+        (each["class"], each["x"], each["width"])
+        for tag, each in page.tags
+        if tag == "rect" and (each.get("class") or "").startswith("level") and "y" in each
+    ]
+    assert bands == [
+        ("level warned", "25.00%", "25.00%"),
+        ("level halted", "50.00%", "25.00%"),
+        ("level reducing", "90.00%", "10.00%"),
+    ]
+    # One more of each stands in the key.
+    assert (page.counted("path", "vetoed"), page.counted("path", "reduced")) == (3, 2)
+    text = " ".join(page.text)
+    assert "All 3 vetoes and reductions: 2 order_notional, 1 gross_notional" in text
+    assert "paper-a: halted, 23 Feb 1999 to 20 Mar 1999" in text
+    assert text.count("an order worth too much") == 6, "at its mark and in the table"
+
+
+def test_where_the_gate_let_all_pass_nothing_is_said_of_risk() -> None:
+    plain = render(report())
+    assert "<h2>Risk</h2>" not in plain
+    assert render(replace(report(), levels=[level(0, BreakerLevel.NORMAL)])) == plain
+
+
+def test_what_a_check_says_stays_text_in_the_report() -> None:
+    hostile = replace(ruling(3, "<b>"), message='"><script>alert(1)</script>', account="<i>")
+    page = render(replace(report(), rulings=[hostile]))
+    read(page)
+    assert "<script>alert" not in page
+    assert "<i>" not in page
+
+
+def test_a_recorder_keeps_rulings_and_changes_of_level() -> None:
+    recorder = Recorder()
+    finding = {"check": "notional", "code": "order_notional", "message": "too much"}
+    signal = {"time": "1999-01-04T00:00:00Z", "instrument": "EUR/USD"}
+    verdict = {"approved": False, "account": "a", "signal": signal}
+    recorder.on_record("verdict", verdict | {"findings": [finding | {"verdict": "vetoed"}]})
+    passed = [
+        finding | {"verdict": "approved"},
+        finding | {"verdict": "reduced", "check": "breaker", "code": "warned"},
+        finding | {"verdict": "reduced", "code": "gross_notional"},
+    ]
+    recorder.on_record("verdict", verdict | {"approved": True, "findings": passed})
+    recorder.on_record("verdict", verdict)  # one that never came to the gate
+    assert [(each.vetoed, each.code, each.time) for each in recorder.rulings] == [
+        (True, "order_notional", START),
+        (False, "gross_notional", START),
+    ]
+    assert recorder.vetoes == 2
+    for name in ("NORMAL", "WARNED", "WARNED", "NORMAL"):
+        state = {"level": name, "time": "1999-01-04T00:00:00Z"}
+        recorder.on_record("breaker", {"account": "a", "state": state})
+    recorder.on_record("breaker", {"account": "b", "state": state})
+    assert [(each.account, each.level.name) for each in recorder.levels] == [
+        ("a", "NORMAL"),
+        ("a", "WARNED"),
+        ("a", "NORMAL"),
+        ("b", "NORMAL"),
+    ]
+    assert highest(recorder) == "warned, 1x"
+    assert highest(Recorder()) == "normal"

@@ -77,7 +77,11 @@ def settings(folder: Path) -> dict[str, Any]:
         "strategies": {
             "trend": {"plugin": "sma_cross", "symbols": SYMBOLS, "fast": 20, "slow": 50}
         },
-        "risk": {"sizer": {"plugin": "fixed_fraction", "fraction": "0.002"}},
+        "risk": {
+            "sizer": {"plugin": "fixed_fraction", "fraction": "0.002"},
+            # No borrowing: tight enough that a run of 27 years meets both limits.
+            "checks": {"notional": {"max_order": "0.35", "max_gross": "0.4"}},
+        },
         "stores": {"csv": {}},
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mtquant.audit import Audit
 from mtquant.cli.recorder import Recorder
+from mtquant.contract import BreakerLevel
 from mtquant.engine import Engine
 from mtquant.metrics import daily_closes, max_drawdown, net_profit, sharpe_ratio
 from mtquant.model import Bars, plain
@@ -38,6 +39,16 @@ def rows(engine: Engine, recorder: Recorder, audit: Audit) -> list[Row]:
             hint="executions, with those of protective stops",
         ),
         Row(label="Vetoes", value=f"{recorder.vetoes:,}", hint="refused by the risk gate"),
+        Row(
+            label="Made smaller",
+            value=f"{sum(not each.vetoed for each in recorder.rulings):,}",
+            hint="orders that a limit reduced",
+        ),
+        Row(
+            label="Loss breaker",
+            value=highest(recorder),
+            hint="the highest level that an account's came to",
+        ),
         Row(
             label="Failovers",
             value=f"{engine.failovers:,}",
@@ -77,6 +88,15 @@ def rows(engine: Engine, recorder: Recorder, audit: Audit) -> list[Row]:
     ]
 
 
+def highest(recorder: Recorder) -> str:
+    """Return the highest level that a loss breaker came to, and how often it rose."""
+    levels = [each.level for each in recorder.levels]
+    top = max(levels, default=BreakerLevel.NORMAL)
+    if top is BreakerLevel.NORMAL:
+        return "normal"
+    return f"{top.name.lower()}, {levels.count(top)}x"
+
+
 def accounts(engine: Engine) -> Table:
     """Return each account's money and what it holds."""
     lines = []
@@ -108,6 +128,10 @@ def as_json(engine: Engine, recorder: Recorder, audit: Audit) -> dict[str, Any]:
         "orders": len(tickets),
         "fills": len(recorder.fills),
         "vetoes": recorder.vetoes,
+        "reductions": sum(not each.vetoed for each in recorder.rulings),
+        "highest_breaker_level": max(
+            (each.level for each in recorder.levels), default=BreakerLevel.NORMAL
+        ).name,
         "failovers": engine.failovers,
         "in_doubt": sum(each.was_in_doubt for each in tickets),
         "in_doubt_resolved": sum(each.was_in_doubt and each.settled for each in tickets),
@@ -166,6 +190,8 @@ def write_page(  # noqa: PLR0913 - what a page is made of
             equity=recorder.equity,
             charts=charts,
             marks=marks,
+            rulings=recorder.rulings,
+            levels=recorder.levels,
             summary=summary,
             accounts=accounts(engine),
             notes=notes,

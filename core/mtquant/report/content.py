@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from mtquant.contract import BreakerLevel
 from mtquant.model import Side
 
 
@@ -44,6 +45,27 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """The gate's veto of an order, or that a limit made it smaller, with its reason code."""
+
+    time: int
+    account: str
+    symbol: str
+    vetoed: bool
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelChange:
+    """An account's loss breaker came to another level."""
+
+    time: int
+    account: str
+    level: BreakerLevel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A line of the summary; ``hint`` explains it."""
 
@@ -71,6 +93,8 @@ class RunReport:
     equity: Sequence[float]
     charts: Sequence[PriceChart] = ()
     marks: Sequence[Mark] = ()
+    rulings: Sequence[Ruling] = ()
+    levels: Sequence[LevelChange] = ()
     summary: Sequence[Row] = ()
     accounts: Table = Table()
     notes: Sequence[str] = ()

@@ -22,6 +22,7 @@ from mtquant.metrics import (
 from mtquant.model import plain
 from mtquant.report.chart import Chart
 from mtquant.report.content import FillMark, RunReport, Table
+from mtquant.report.risk import risk_section
 from mtquant.report.scale import write_day
 from mtquant.risk import figure
 
@@ -34,6 +35,8 @@ _KEY = (
     f'<span><svg viewBox="-6 3 12 11" class="buy closes"><path d="{_UP}"/></svg>'
     "hollow: closes a position</span></p>"
 )
+_OF_ALL = 2
+"""The charts of all accounts together, which come first: equity and drawdown."""
 _NONE = "\N{EN DASH}"
 
 
@@ -60,7 +63,9 @@ def render(report: RunReport) -> str:
             f'<path id="sell" d="{_DOWN}"/></defs></svg>',
             _header(report),
             f'<main><div class="tiles">{_tiles(report)}</div>',
-            *(_figure(chart) for chart in charts),
+            *(_figure(chart) for chart in charts[:_OF_ALL]),
+            _risk(report, charts),
+            *(_figure(chart) for chart in charts[_OF_ALL:]),
             _summary(report),
             _accounts(report.accounts),
             _fills(report),
@@ -69,6 +74,12 @@ def render(report: RunReport) -> str:
             f"<script>{script}</script></body></html>\n",
         ]
     )
+
+
+def _risk(report: RunReport, charts: Sequence[Chart]) -> str:
+    if not charts:
+        return ""
+    return risk_section(report.rulings, report.levels, charts[0].start, charts[0].end)
 
 
 def _asset(name: str) -> str:

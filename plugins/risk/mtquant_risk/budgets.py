@@ -75,8 +75,10 @@ class Budgets(Check[BudgetsSettings]):
             message = f"{name} may open {allowed}, not {symbol}"
             return self.veto("budget_symbol", message, limit=allowed, observed=symbol)
         if budget.max_quantity is not None and quantity > budget.max_quantity:
-            message = f"{name} may order {figure(budget.max_quantity)} at once, not "
-            message += f"{figure(quantity)} {symbol}"
+            message = (
+                f"{name} may order {figure(budget.max_quantity)} at once, not "
+                f"{figure(quantity)} {symbol}"
+            )
             return self.veto(
                 "budget_quantity", message, limit=plain(budget.max_quantity), observed=quantity
             )
