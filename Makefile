@@ -5,7 +5,7 @@ SOURCES := pyproject.toml mcp_servers/paper/pyproject.toml requirements-dev.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench mcp-conformance docs docs-serve clean
+.PHONY: help demo test test-slow mutation lint format bench mcp-conformance docs docs-serve clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -32,10 +32,13 @@ test: .venv/.dev ## Run the unit tests (under three minutes)
 test-slow: .venv/.dev ## Run the tests that start many processes
 	$(BIN)/python -m pytest -q -m slow
 
+mutation: .venv/.dev ## Put small faults in the risk code, each of which a test must notice (about 10 minutes)
+	$(BIN)/python mutation/run.py
+
 lint: .venv/.dev ## Check style, types and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server tests benchmarks docs
+	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server tests benchmarks mutation docs
 	$(BIN)/lint-imports
 
 # The suite and the inspector need Node 22 or newer, with npm: both come as a Python wheel.

@@ -57,7 +57,7 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
     state = Path(config.engine.state_dir)
     bars = _recorded(config, catalogue)
     clock: Clock = ManualClock() if bars else SystemClock()
-    gate = _gate(config, catalogue)
+    gate = _gate(config, catalogue, clock)
     strategies = [
         strategy
         for name in (() if passive else config.strategies)
@@ -116,7 +116,7 @@ def check_common(config: Config, catalogue: Catalogue) -> None:
 
     Raises ConfigError or PluginError where one can't be made.
     """
-    _gate(config, catalogue)
+    _gate(config, catalogue, ManualClock())
     for kind, tables in (("store", config.stores), ("notifier", config.notifiers)):
         for name, table in tables.items():
             extra = {"folder": config.engine.state_dir} if kind == "store" else {}
@@ -160,7 +160,7 @@ def _rules(config: Config, *, passive: bool) -> Rules:
     )
 
 
-def _gate(config: Config, catalogue: Catalogue) -> Gate:
+def _gate(config: Config, catalogue: Catalogue, clock: Clock) -> Gate:
     """Return the gate with the sizer and every installed check that isn't switched off."""
     table = config.risk.sizer
     sizer = catalogue.make("sizer", table.plugin, table.settings, where="risk.sizer")
@@ -171,7 +171,8 @@ def _gate(config: Config, catalogue: Catalogue) -> Gate:
         for name, settings in wanted.items()
         if settings is not False
     ]
-    return Gate(sizer, checks, BreakerRules.read(config.risk.breaker, "risk.breaker"))
+    rules = BreakerRules.read(config.risk.breaker, "risk.breaker")
+    return Gate(sizer, checks, rules, clock.monotonic)
 
 
 def make_strategies(config: Config, catalogue: Catalogue, name: str) -> list[Any]:

@@ -62,7 +62,9 @@ from mtquant.decide import (
     RoutesChanged,
     Rules,
     Submit,
+    Tell,
     Ticked,
+    decider,
 )
 from mtquant.exchange import Terms, instrument
 from mtquant.model import (
@@ -762,6 +764,65 @@ def test_a_check_that_answers_nonsense_lets_nothing_open(answer: str, place: int
     assert ask_all_ways(desk) == []
 
 
+@pytest.mark.parametrize(("seconds", "passes"), [("0", True), ("1", True), ("1.001", False)])
+@pytest.mark.parametrize("place", [0, len(OURS)])
+def test_a_check_that_takes_more_than_a_second_lets_nothing_open(
+    seconds: str,
+    passes: bool,  # noqa: FBT001 - a parameter of the case
+    place: int,
+) -> None:
+    time = [0.0]
+
+    def wait(check: Answering, proposal: Proposal) -> Finding:
+        time[0] += float(seconds)
+        return check.approve(proposal)
+
+    desk = Desk()
+    desk.bar(SEMI, LONG)
+    asked: list[Check[Any]] = [*chain()[:place], Answering(wait), *chain()[place:]]
+    desk.decider.gate = Gate(desk.sizer, asked, BreakerRules(), lambda: time[0])
+    assert bool(ask_all_ways(desk)) is passes
+    decision = desk.decider.gate.review(scene()["signal"], "a", scene_state())
+    assert decision.code == ("approved" if passes else "check_slow")
+    if not passes:
+        assert decision.message == "answering took more than 1 s: its answer is of the past"
+
+
+def test_a_slow_sizer_lets_nothing_open_either() -> None:
+    time = [0.0]
+
+    class Slow(Asked):
+        def size(self, signal: Signal, state: RiskState, price: Decimal) -> Decimal:
+            time[0] += 2
+            return super().size(signal, state, price)
+
+    gate = Gate(Slow(), chain(), BreakerRules(), lambda: time[0])
+    decision = gate.review(scene()["signal"], "a", scene_state())
+    assert decision.code == "check_slow"
+    assert decision.message.startswith("asked took more than 1 s")
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), ZeroDivisionError(), RecursionError()])
+def test_a_loss_breaker_that_fails_halts_everything_and_closing_goes_on(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = holding(Side.BUY, quoted=True, level=BreakerLevel.NORMAL)
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(decider, "step", fail)
+    effects = [*desk.see(), *desk.see()]
+    kind = type(error).__name__
+    assert desk.book.halted == f"by loss breaker: it failed at a with {kind}"
+    alarms = [each.message for each in effects if isinstance(each, Tell)]
+    assert len(alarms) == 1, "said once"
+    assert f"HALTED by loss breaker: it failed at a with {kind}" in alarms[0]
+    assert [each.cancel for each in [desk.book.account("a").leaving] if each] == [True]
+    assert ask_all_ways(desk) == []
+    assert any(isinstance(each, Close) for each in desk.close(AUTO, D(20_000)))
+
+
 # --- numbers that are none -------------------------------------------------------------------
 
 WRONG = [D("NaN"), D("sNaN"), D("Infinity"), D("-Infinity")]
@@ -868,6 +929,19 @@ def scene() -> dict[str, Any]:
             take_profit=D("0.86"),
         ),
     }
+
+
+def scene_state() -> RiskState:
+    parts = scene()
+    return RiskState(
+        time=START,
+        account=parts["account"],
+        instrument=parts["instrument"],
+        quote=parts["quote"],
+        exposures=(),
+        breaker=BreakerLevel.NORMAL,
+        quote_rate=D("1.3"),
+    )
 
 
 def answers(parts: dict[str, Any], *, summed: bool, **more: Any) -> Iterator[tuple[bool, object]]:  # noqa: ANN401

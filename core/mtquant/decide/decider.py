@@ -203,7 +203,12 @@ class Decider:
             arrived = {"account": event.name, "amount": plain(paid)}
             flow.record("cash_flow", arrived, durable=True)
             flow.tell(Level.INFO, f"{event.name}: {_paid(paid, event.account.currency)} has come")
-        after = step(before, self.gate.rules, equity, event.time, cash_flow=paid)
+        try:
+            after = step(before, self.gate.rules, equity, event.time, cash_flow=paid)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, nothing is opened
+            self._breaker_failed(flow, event.name, error)
+            self._quotes(flow, event.name, event.quotes)
+            return
         book.breaker = after
         level = before.level if before else BreakerLevel.NORMAL
         if self._worth_keeping(event.name, after):
@@ -219,6 +224,13 @@ class Decider:
             if rising:
                 self._act(flow, event.name, after.level)
         self._quotes(flow, event.name, event.quotes)
+
+    def _breaker_failed(self, flow: Flow, name: str, error: Exception) -> None:
+        """Halt everything: a breaker that doesn't work protects nobody."""
+        if not self.book.halted:
+            why = f"it failed at {name} with {type(error).__name__}"
+            halt = HaltSet(time=self.book.time, on=True, by="loss breaker", why=why)
+            self._halt_set(flow, halt)
 
     def _filled(self, flow: Flow, event: Filled) -> None:
         if self.book.account(event.name).fold(event.fill):

@@ -99,7 +99,7 @@ def _json(value: Any) -> object:  # noqa: ANN401 - whatever a plugin put in
         return [_json(each) for each in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    return type(value).__name__
+    return value if isinstance(value, str | int) else type(value).__name__
 
 
 _AS_IT_IS = (str, int, bool)

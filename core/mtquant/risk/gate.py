@@ -1,7 +1,7 @@
 """The gate: breaker, then sizing, then checks. No order is sent without its approval.
 
-It fails closed. A check or a sizer that raises, answers nonsense or enlarges the order is a
-veto, and so is any number that is missing or isn't one.
+It fails closed. A check or a sizer that raises, answers nonsense, enlarges the order or is slow
+is a veto, and so is any number that is missing or isn't one.
 
 *Prices.* The reference price is the ask for a buy and the bid for a sell. Both protective prices
 are rounded to the price step away from it, so that neither is tighter than the strategy asked
@@ -14,7 +14,7 @@ One above the instrument's maximum is refused, not trimmed: it's a sign that som
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
@@ -34,20 +34,31 @@ from mtquant.model import Instrument, OrderRequest, QuantityUnit, Quote, Side, S
 from mtquant.risk.breaker import BreakerRules
 from mtquant.risk.decision import Decision, figure
 
+MAX_PLUGIN_S = 1.0
+"""How long a sizer or check may take; one of ours takes some millionths of it."""
 _ZERO = Decimal(0)
 _APPROVED = Verdict.APPROVED
 _NO_PRICE = Decimal("NaN")
 
 
 class Gate:
-    """One sizer, the checks in their order, and the rules of the breaker."""
+    """One sizer, the checks in their order, and the rules of the breaker.
+
+    ``watch`` tells seconds that never go backwards, by which a plugin is found too slow; by default
+    they stand still, as they do in a replay.
+    """
 
     def __init__(
-        self, sizer: Sizer[Any], checks: Sequence[Check[Any]], rules: BreakerRules
+        self,
+        sizer: Sizer[Any],
+        checks: Sequence[Check[Any]],
+        rules: BreakerRules,
+        watch: Callable[[], float] = float,
     ) -> None:
         self.sizer = sizer
         self.checks = tuple(checks)
         self.rules = rules
+        self.watch = watch
         self.asked = [(_name(check), check.review) for check in self.checks]
 
     def review(self, signal: Signal, account: str, state: RiskState) -> Decision:
@@ -163,11 +174,15 @@ class _Review:
         self.stage = "gate"
         _require_equity(state)
         quote = _require_prices(state)
+        watch = gate.watch
+        before = watch()
         proposal = self._wanted(gate, quote) if self.order is None else self._named(quote)
         self.proposal = proposal
+        before = self._require_quick(before, watch())
         for name, ask in gate.asked:
             self.stage = name
             finding = ask(proposal, state)
+            before = self._require_quick(before, watch())
             allowed = finding.quantity
             if (
                 finding.verdict is _APPROVED
@@ -182,6 +197,13 @@ class _Review:
         protection = f", stop at {plain(stop)}" if stop else ", without a stop"
         name, size = signal.instrument, figure(proposal.quantity)
         return f"{proposal.side} {size} {name} at {plain(proposal.reference_price)}{protection}"
+
+    def _require_quick(self, before: float, now: float) -> float:
+        """Return ``now``; refuse where whoever was asked took so long that the state is past."""
+        if now - before > MAX_PLUGIN_S:
+            message = f"{self.stage} took more than {MAX_PLUGIN_S:g} s: its answer is of the past"
+            raise Vetoed("check_slow", message)
+        return now
 
     def _wanted(self, gate: Gate, quote: Quote) -> Proposal:
         """Return the sized market order that the signal comes to."""

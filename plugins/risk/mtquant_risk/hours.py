@@ -18,7 +18,7 @@ from mtquant.model import AssetClass
 
 NEW_YORK = ZoneInfo("America/New_York")
 _OPEN, _CLOSE = time(17), time(17)
-_SUNDAY, _FRIDAY = 6, 4
+_FRIDAY = 4
 FOREX = "forex"
 Session = tuple[int, int]
 """When a market opens and closes: nanoseconds UTC, the close excluded."""
