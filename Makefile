@@ -5,7 +5,7 @@ SOURCES := pyproject.toml mcp_servers/paper/pyproject.toml requirements-dev.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow mutation lint format bench mcp-conformance docs docs-serve clean
+.PHONY: help demo test test-slow simulate mutation lint format bench mcp-conformance docs docs-serve clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -31,6 +31,11 @@ test: .venv/.dev ## Run the unit tests (under three minutes)
 
 test-slow: .venv/.dev ## Run the tests that start many processes
 	$(BIN)/python -m pytest -q -m slow
+
+SEEDS ?= 1000
+FIRST_SEED ?= 0
+simulate: .venv/.dev ## Run the order path under faults drawn from SEEDS seeds, from FIRST_SEED on
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST_SEED)
 
 mutation: .venv/.dev ## Put small faults in the risk code, each of which a test must notice (about 10 minutes)
 	$(BIN)/python mutation/run.py
@@ -73,6 +78,7 @@ bench: .venv/.dev ## Measure, each figure as a ratio to a named reference
 	$(BIN)/python benchmarks/round_trip.py
 	$(BIN)/python benchmarks/order_path.py
 	$(BIN)/python benchmarks/gate.py
+	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/load.py
 	$(BIN)/python benchmarks/push.py
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mtquant.anchor import Anchor
 from mtquant.clock import Clock, Ids, ManualClock, Random, SystemClock
 from mtquant.config import BrokerTable, Config, EndpointTable, secret
 from mtquant.contract import Broker, Endpoint, Indicator, Source
@@ -23,6 +26,7 @@ from mtquant.plugins import Catalogue
 from mtquant.pool import Session, Watch
 from mtquant.resample import check_divides
 from mtquant.risk import BreakerRules, Gate
+from mtquant.secrets import masked
 from mtquant.symbols import Spelling
 
 Connect = Callable[[], AbstractAsyncContextManager[Broker]]
@@ -95,8 +99,30 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
         }
         if live
         else {},
+        anchor=_anchor(config, state),
+        about=_about(config, catalogue),
     )
     return Assembled(engine=Engine(wiring), feed=feed, bars=bars)
+
+
+def _anchor(config: Config, state: Path) -> Anchor | None:
+    """Return where the journal's head is written down besides, if anywhere."""
+    if config.engine.anchor is None:
+        return None
+    return Anchor(Path(config.engine.anchor), state / "anchor.key")
+
+
+def _about(config: Config, catalogue: Catalogue) -> dict[str, Any]:
+    """Return what runs and how it is configured, without secrets, for the journal."""
+    return {
+        "mtquant": version("mtquant"),
+        "python": platform.python_version(),
+        "plugins": {
+            f"{each.kind} {each.name}": f"{each.distribution} {each.version}"
+            for each in catalogue.listings
+        },
+        "config": masked(config.model_dump(mode="json", exclude_none=True)),
+    }
 
 
 def check(config: Config, catalogue: Catalogue) -> None:

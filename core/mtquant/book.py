@@ -6,11 +6,12 @@ It never asks anyone anything; whoever feeds it the same events holds the same b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from mtquant.clock import SECOND
+from mtquant.comparison import Compared
 from mtquant.contract import Portfolio, Sent
 from mtquant.covariance import Covariance
 from mtquant.exposures import Exposures
@@ -143,6 +144,7 @@ class AccountBook:
     """What we know of one account. ``balance`` is our own fold, not the broker's word.
 
     ``external`` is what the account holds that isn't ours: signed base units by symbol.
+    ``differing`` is what the broker's record says otherwise, by symbol: nothing is opened there.
     """
 
     name: str
@@ -166,6 +168,7 @@ class AccountBook:
     portfolio: Portfolio | None = None
     leaving: Leaving | None = None
     expected: ExpectedFlow | None = None
+    differing: Mapping[str, Compared] = field(default_factory=dict)
 
     def see(self, account: Account) -> None:
         """Take in what the broker says of the account."""
@@ -228,7 +231,7 @@ class AccountBook:
         held = self.holdings.get(position.instrument, Holding(ZERO, ZERO))
         after = held.after(position.side, position.quantity, position.average_price)
         self.holdings[position.instrument] = after
-        self.exposures.hold(position.instrument, after.quantity)
+        self._expose(position.instrument)
         if not ours:
             self.external[position.instrument] = (
                 self.external.get(position.instrument, ZERO) + quantity
@@ -248,11 +251,57 @@ class AccountBook:
             self.holdings[fill.instrument] = after
         else:
             self.holdings.pop(fill.instrument, None)
-        self.exposures.hold(fill.instrument, after.quantity)
+        self._expose(fill.instrument)
         profit = fill.realized_profit - fill.commission
         self.balance += profit
         self.trades.filled(fill.instrument, profit, fill.time, flat=not after.quantity)
         return True
+
+    def differ(self, differing: Mapping[str, Compared]) -> None:
+        """Take in in which symbols the broker's record says something else."""
+        changed = [
+            symbol
+            for symbol in {*self.differing, *differing}
+            if self.differing.get(symbol) != differing.get(symbol)
+        ]
+        self.differing = differing
+        for symbol in changed:
+            self._expose(symbol)
+
+    def _expose(self, symbol: str) -> None:
+        """Value the position in ``symbol``: while records differ, the larger one counts."""
+        held, doubted = self.holdings.get(symbol), self.differing.get(symbol)
+        quantity = held.quantity if held else ZERO
+        if doubted is not None:
+            quantity = max(quantity, doubted.theirs, key=abs)
+        self.exposures.hold(symbol, quantity)
+
+    def accept(
+        self, symbol: str, quantity: Decimal, average_price: Decimal, strategies: Decimal
+    ) -> None:
+        """Take over a position from the broker's record, as a person accepted it.
+
+        ``strategies`` is how much of it is the strategies'; the rest is external.
+        """
+        if self.ours(symbol) and not strategies:
+            self.trades.forget(symbol)
+        self.holdings.pop(symbol, None)
+        self.external.pop(symbol, None)
+        if quantity:
+            self.holdings[symbol] = Holding(quantity, average_price)
+        if quantity != strategies:
+            self.external[symbol] = quantity - strategies
+        self.differing = {name: each for name, each in self.differing.items() if name != symbol}
+        self._expose(symbol)
+
+    def accept_balance(self, balance: Decimal) -> None:
+        """Take over the balance from the broker's record, as a person accepted it.
+
+        A deposit or withdrawal that is still expected is measured from there.
+        """
+        self.balance = balance
+        if self.expected is not None:
+            self.expected = replace(self.expected, gap=ZERO)
 
     def _foreign(self, fill: Fill) -> Decimal:
         """Return how much of an execution, signed, changes what isn't the strategies'.

@@ -59,7 +59,8 @@ class EngineTable(Settings):
     ``foreign_positions``: what an account holds at first sight is left alone (``ignore``) or taken
     over as the strategies' (``adopt``). ``on_stop``: whether Ctrl-C keeps positions, closes them,
     or asks. ``dead_man_s``: a watcher of its own alarms when the engine has been silent for so
-    many seconds, or died; 0 is none.
+    many seconds, or died; 0 is none. ``anchor``: a file, best on another machine or one that may
+    only be appended to, that takes the journal's newest hash every ten seconds.
     """
 
     state_dir: str = "mtquant-state"
@@ -70,6 +71,7 @@ class EngineTable(Settings):
     foreign_positions: Literal["ignore", "adopt"] = "ignore"
     on_stop: Literal["ask", "keep", "close"] = "ask"
     dead_man_s: float = Field(60.0, ge=0, le=3600)
+    anchor: str | None = None
 
 
 class MarketTable(Settings):
@@ -199,7 +201,10 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
     config = Config.read(table, f"{path}: ")
     _check_references(config, f"{path}: ")
     state = path.parent.resolve() / config.engine.state_dir
-    engine = config.engine.model_copy(update={"state_dir": str(state)})
+    places = {"state_dir": str(state)}
+    if config.engine.anchor is not None:
+        places["anchor"] = str(path.parent.resolve() / config.engine.anchor)
+    engine = config.engine.model_copy(update=places)
     return config.model_copy(update={"engine": engine})
 
 

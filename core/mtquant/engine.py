@@ -6,6 +6,7 @@ Start-up is recovery: replay the journal, connect, reconcile, and only then trad
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +20,8 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
-from mtquant.clock import Clock, format_time
+from mtquant.anchor import Anchor
+from mtquant.clock import SECOND, Clock, format_time
 from mtquant.contract import Level, Notifier, Store
 from mtquant.decide import (
     Close,
@@ -36,9 +38,9 @@ from mtquant.decide import (
 from mtquant.errors import BrokerError, JournalError, ReconciliationError
 from mtquant.journal import Journal
 from mtquant.link import Link
-from mtquant.model import Environment
 from mtquant.orders import OrderDesk, Ticket, unsettled
 from mtquant.pool import ConnectionState, Session, start
+from mtquant.reconcile import Reconciler
 from mtquant.recover import Recovered, recover
 from mtquant.route import routes
 from mtquant.withdraw import Withdrawal
@@ -46,6 +48,7 @@ from mtquant.withdraw import Withdrawal
 _DOUBT_PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 _START_LIMIT_S = 60.0
 _FLUSH_INTERVAL_S = 0.25
+_ANCHOR_INTERVAL_S = 10.0
 _TOLD_KEPT = 100
 
 
@@ -74,6 +77,7 @@ class Wiring:
 
     ``adopt``: what an account holds at first sight is taken over as the strategies'.
     ``live_accounts``: by our name for it, the number of each real account that may be traded.
+    ``about`` goes into the journal at each start: versions and the configuration in force.
     """
 
     clock: Clock
@@ -88,6 +92,8 @@ class Wiring:
     status_file: Path | None = None
     adopt: bool = False
     live_accounts: Mapping[str, str] = field(default_factory=dict)
+    anchor: Anchor | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Engine:
@@ -106,6 +112,7 @@ class Engine:
         self._sending = 0
         self._idle = anyio.Event()
         self._settling: set[str] = set()
+        self.next_looks: dict[str, int] = {}
         self._leaving: set[str] = set()
         self.withdrawal = Withdrawal(
             self.book,
@@ -116,10 +123,22 @@ class Engine:
             self.emit,
             self.tell,
         )
+        self.reconciler = Reconciler(
+            self.book,
+            self.desk,
+            wiring.clock,
+            self.emit,
+            self.tell,
+            self._changed,
+            self.settle_doubts,
+            wiring.live_accounts,
+        )
         self._broken_stores: set[str] = set()
         self._group: TaskGroup | None = None
         self._stopping = False
         self._flushed = 0.0
+        self._anchored = -math.inf
+        self._unanchored = False
 
     async def run(
         self,
@@ -134,11 +153,12 @@ class Engine:
         """
         try:
             self.recovered = recover(self.wiring.journal, self.book, self.desk)
+            self.wiring.journal.append("started", dict(self.wiring.about), durable=True)
             self.wiring.decider.hearing.settle(self.book)
             if first is not None:
                 first(self)
             async with anyio.create_task_group() as group:
-                self._group = group
+                self._group = self.reconciler.group = group
                 for link in self.wiring.links.values():
                     self._open_lane(group, link)
                     self._start(group, link)
@@ -161,7 +181,7 @@ class Engine:
             others = [each for each in link.sessions if each is not session]
             if link.blocked or not any(each.state is ConnectionState.HEALTHY for each in others):
                 async with link.lock:
-                    await self._reconcile(link)
+                    await self.reconciler.reconcile(link)
 
         def alarm(message: str) -> None:
             self.tell(Tell(level=Level.ALARM, message=message))
@@ -176,42 +196,6 @@ class Engine:
                     await session.tried.wait()
         self._changed()
 
-    async def _reconcile(self, link: Link) -> None:
-        if not link.symbols.instruments:
-            await link.learn()
-            self.book.account(link.name).list_instruments(link.instruments())
-        try:
-            await self.desk.reconcile(link)
-            link.blocked = await self._forbidden(link)
-            if link.blocked:
-                self.tell(Tell(level=Level.ALARM, message=f"{link.name}: {link.blocked}"))
-        except ReconciliationError as error:
-            link.blocked = f"the books differ: {error}"
-            self.tell(Tell(level=Level.ALARM, message=f"{link.blocked}; no order goes there"))
-        except BrokerError as error:
-            link.blocked = f"not reconciled: {error}"
-            raise
-        self.settle_doubts()
-
-    async def _forbidden(self, link: Link) -> str:
-        """Return why an account may not be traded although the books agree, or nothing.
-
-        What isn't plainly paper or practice by the broker's own word counts as real money.
-        """
-        capabilities = link.capabilities
-        if capabilities and capabilities.environment in {Environment.PAPER, Environment.PRACTICE}:
-            return ""
-        number = (await link.account()).account_id
-        allowed = self.wiring.live_accounts.get(link.name)
-        if allowed is None:
-            return (
-                f"account {number} is real money and only looked at; to trade it set "
-                f'brokers.{link.name}.live_account = "{number}" and run with --live'
-            )
-        if allowed != number:
-            return f"the broker says account {number}, the configuration live_account = {allowed!r}"
-        return ""
-
     def _changed(self) -> None:
         """Tell the decider which accounts can be traded, and where new exposure goes now."""
         states = {name: link.state() for name, link in self.wiring.links.items()}
@@ -224,6 +208,7 @@ class Engine:
                 tradable=frozenset(name for name, state in states.items() if state.tradable),
                 instruments={name: link.instruments() for name, link in self.wiring.links.items()},
                 routes=going,
+                differing={name: link.differing for name, link in self.wiring.links.items()},
             )
         )
         self.write_status()
@@ -335,9 +320,8 @@ class Engine:
         group.start_soon(lane)
 
     def block(self, link: Link, why: str) -> None:
-        """Send nothing more to an account until it has been reconciled again."""
-        link.blocked = f"not reconciled: {why}"
-        self.tell(Tell(level=Level.ALARM, message=f"{link.name}: {link.blocked}"))
+        """Send nothing more to an account until it has been reconciled again: that is tried on."""
+        self.reconciler.block(link, why)
         self._changed()
 
     async def idle(self) -> None:
@@ -364,7 +348,9 @@ class Engine:
         """
         attempt = 0
         while self.desk.in_doubt(link.name) and link.connected:
-            await anyio.sleep(_DOUBT_PAUSES_S[min(attempt, len(_DOUBT_PAUSES_S) - 1)])
+            pause = _DOUBT_PAUSES_S[min(attempt, len(_DOUBT_PAUSES_S) - 1)]
+            self.next_looks[link.name] = self.wiring.clock.now() + int(pause * SECOND)
+            await anyio.sleep(pause)
             attempt += 1
             try:
                 async with link.lock:
@@ -373,6 +359,7 @@ class Engine:
                 body = {"account": link.name, "problem": str(error)}
                 self.wiring.journal.append("settle_failed", body)
         self._settling.discard(link.name)
+        self.next_looks.pop(link.name, None)
 
     async def stepped(self, time: int) -> None:
         """Close a step of the market: wait for its orders, keep equity, report.
@@ -393,8 +380,28 @@ class Engine:
         if anyio.current_time() - self._flushed >= _FLUSH_INTERVAL_S:
             self._flushed = anyio.current_time()
             self.wiring.journal.flush()
+            self._anchor()
             self.write_status()
         self.wiring.observer.on_step(time, self)
+
+    def _anchor(self, *, last: bool = False) -> None:
+        """Write the journal's head down elsewhere, now and then and at the end.
+
+        A place that fails stops no trading: it is an alarm, once until it works again.
+        """
+        anchor, now = self.wiring.anchor, anyio.current_time()
+        if anchor is None or not (last or now - self._anchored >= _ANCHOR_INTERVAL_S):
+            return
+        self._anchored = now
+        journal = self.wiring.journal
+        try:
+            anchor.note(self.wiring.clock.now(), journal.seq, journal.head)
+        except JournalError as error:
+            if not self._unanchored and not last:
+                self.tell(Tell(level=Level.ALARM, message=str(error)))
+            self._unanchored = True
+        else:
+            self._unanchored = False
 
     def snapshot(self) -> dict[str, Any]:
         """Return the pool's and the book's state, JSON-ready."""
@@ -408,6 +415,7 @@ class Engine:
                     "account": link.name,
                     "tradable": link.state().tradable,
                     "why": link.state().why,
+                    "differs": link.compared.sentences if link.compared else [],
                     "endpoints": [session.snapshot(now) for session in link.sessions],
                 }
                 for link in self.wiring.links.values()
@@ -448,6 +456,7 @@ class Engine:
         try:
             body = {"open_orders": [each.client_order_id for each in unsettled(self.desk.tickets)]}
             self.wiring.journal.append("stopped", body, durable=True)
+            self._anchor(last=True)
         except JournalError:
             pass
         finally:

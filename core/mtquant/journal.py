@@ -2,7 +2,8 @@
 
 SQLite in WAL mode with synchronous=FULL: a commit is an fsync. An entry that must be on disk
 before the next act (an order's intent, a breaker's level) is written durably; facts that a broker
-can be asked for again ride along with the next durable entry or flush.
+can be asked for again ride along with the next durable entry or flush. Each entry carries a hash of
+itself and of the one before it (:mod:`mtquant.chain`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtquant.chain import GENESIS, chained
 from mtquant.clock import Clock
 from mtquant.errors import JournalError
 from mtquant.model import to_json
@@ -24,7 +26,8 @@ CREATE TABLE IF NOT EXISTS entry (
     seq  INTEGER PRIMARY KEY,
     time INTEGER NOT NULL,
     kind TEXT NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    hash BLOB NOT NULL
 ) STRICT;
 CREATE TRIGGER IF NOT EXISTS entry_no_update BEFORE UPDATE ON entry
     BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
@@ -56,11 +59,13 @@ class Journal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
-            (self._seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
-        except (OSError, sqlite3.Error) as error:
+            self._seq, self.head = self._newest(folder)
+        except (OSError, sqlite3.Error, JournalError) as error:
             for opened in (getattr(self, "_db", None), self._lock):
                 if opened is not None:
                     opened.close()
+            if isinstance(error, JournalError):
+                raise
             raise JournalError(f"{folder}: the journal can't be opened: {error}") from error
 
     def append(self, kind: str, body: dict[str, Any], *, durable: bool = False) -> Entry:
@@ -69,18 +74,20 @@ class Journal:
         Raises JournalError where the disk refuses: then nothing may be sent.
         """
         entry = Entry(self._seq + 1, self._clock.now(), kind, body)
+        text = to_json(body)
+        head = chained(self.head, entry.seq, entry.time, kind, text)
         try:
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
-                "INSERT INTO entry VALUES (?, ?, ?, ?)",
-                (entry.seq, entry.time, kind, to_json(body)),
+                "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
+                (entry.seq, entry.time, kind, text, head),
             )
             if durable:
                 self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise JournalError(f"the journal can't be written: {error}") from error
-        self._seq = entry.seq
+        self._seq, self.head = entry.seq, head
         return entry
 
     def flush(self) -> None:
@@ -97,6 +104,23 @@ class Journal:
         query = f"SELECT seq, time, kind, body FROM entry {where} ORDER BY seq"  # noqa: S608 - placeholders only
         for seq, time, kind, body in self._db.execute(query, kinds):
             yield Entry(seq, time, kind, json.loads(body))
+
+    @property
+    def seq(self) -> int:
+        """The number of the newest entry, 0 where there is none."""
+        return self._seq
+
+    def _newest(self, folder: Path) -> tuple[int, bytes]:
+        """Return the newest entry's number and hash."""
+        columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(entry)")}
+        if "hash" not in columns:
+            raise JournalError(
+                f"{folder}: the journal is an earlier version's, without hashes. Close what is "
+                "open with the version that wrote it, and set another engine.state_dir"
+            )
+        query = "SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1"
+        found = self._db.execute(query).fetchone()
+        return (0, GENESIS) if found is None else (int(found[0]), bytes(found[1]))
 
     def newest_time(self) -> int | None:
         """Return the time of the newest entry, None where there is none."""

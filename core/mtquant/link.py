@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import anyio
 
+from mtquant.comparison import Compared, Comparison
 from mtquant.contract import Broker
 from mtquant.model import (
     Account,
@@ -42,16 +43,18 @@ _Named = TypeVar("_Named", Quote, Fill, OrderReport, Position, Bars, Instrument)
 class Link:
     """An account behind one or more servers.
 
-    ``blocked`` says why it isn't traded although it is connected, such as a book that doesn't
-    agree. ``lock`` is held while an order is sent, while doubts are settled and while the books
-    are compared: none of the three may see another half done. Quotes, orders and fills go out and
-    come in under canonical symbols.
+    ``blocked`` says why it isn't traded although it is connected, such as a balance that isn't
+    what the book says. ``compared`` is how the books compare, None where that isn't known. ``lock``
+    is held while an order is sent, while doubts are settled and while the books are compared: none
+    of the three may see another half done. Quotes, orders and fills go out and come in under
+    canonical symbols.
     """
 
     def __init__(self, name: str, sessions: Sequence[Session], spelling: Spelling) -> None:
         self.name = name
         self.sessions = sessions
         self.blocked = "not yet reconciled"
+        self.compared: Comparison | None = None
         self.lock = anyio.Lock()
         self.symbols = SymbolMap(name, spelling, ())
         self._spelling = spelling
@@ -60,6 +63,17 @@ class Link:
     def connected(self) -> bool:
         """True while some server of the account can be called."""
         return any(session.connected for session in self.sessions)
+
+    @property
+    def agrees(self) -> bool:
+        """True where the broker's record was our book's when they were last compared."""
+        return self.compared is not None and self.compared.agrees
+
+    @property
+    def differing(self) -> dict[str, Compared]:
+        """The symbols in which the broker's record isn't our book's."""
+        found = () if self.compared is None else self.compared.differing
+        return {each.instrument: each for each in found}
 
     @property
     def capabilities(self) -> Capabilities | None:
@@ -90,6 +104,7 @@ class Link:
             tradable=not why,
             symbols=frozenset(each for each in self.symbols.instruments),
             why=why,
+            differs={symbol: str(each) for symbol, each in self.differing.items()},
         )
 
     def instruments(self) -> dict[str, Instrument]:

@@ -14,16 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from mtquant.book import ZERO, Book
+from mtquant.book import ZERO, Book, Holding
 from mtquant.clock import Clock
+from mtquant.comparison import Compared, Comparison
 from mtquant.contract import Level
 from mtquant.decide import AccountSeen, Close, Event, Filled, Opened, OrderMoved, Submit, Tell
 from mtquant.errors import (
+    BrokerError,
     ErrorCode,
     JournalError,
     Outcome,
@@ -40,6 +43,7 @@ from mtquant.model import (
     OrderRequest,
     OrderStatus,
     Position,
+    Side,
     plain,
 )
 
@@ -71,16 +75,33 @@ MOVES: dict[Stage, set[Stage]] = {
 
 
 @dataclass(slots=True)
+class Doubt:
+    """Since when and why an order is in doubt; ``looks`` counts this engine's look-ups.
+
+    ``last`` is why the newest of them settled nothing.
+    """
+
+    since: int
+    why: str
+    looks: int = 0
+    last: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
 class Ticket:
-    """One order of ours, from its intent on."""
+    """One order of ours, from its intent at ``time`` on."""
 
     client_order_id: str
     account: str
     instrument: str
+    side: Side
+    quantity: Decimal
     opens: bool
+    time: int
     stage: Stage = Stage.SENT
     status: OrderStatus = OrderStatus.PENDING_NEW
     was_in_doubt: bool = False
+    doubt: Doubt | None = None
 
     @property
     def settled(self) -> bool:
@@ -94,6 +115,12 @@ class Ticket:
         if stage not in MOVES[self.stage]:
             raise JournalError(f"order {self.client_order_id} can't go {self.stage} -> {stage}")
         self.stage = stage
+        self.doubt = None
+
+    def come_into_doubt(self, since: int, why: str) -> None:
+        """Note that it isn't known whether the order lives."""
+        self.stage, self.status, self.was_in_doubt = Stage.IN_DOUBT, OrderStatus.IN_DOUBT, True
+        self.doubt = Doubt(since, why)
 
 
 class OrderDesk:
@@ -122,6 +149,7 @@ class OrderDesk:
         self._tell = tell
         self._adopt = adopt
         self._foreign: set[tuple[str, str]] = set()
+        self._mismatches: dict[str, list[str]] = {}
 
     def in_doubt(self, account: str | None = None) -> list[Ticket]:
         """Return the tickets in doubt, of one account if it is named."""
@@ -134,16 +162,16 @@ class OrderDesk:
     def register(self, effect: Submit | Close) -> Ticket:
         """Put an order's intent on disk. Only what this returns may be sent."""
         opens = isinstance(effect, Submit)
-        request, symbol = (
-            (effect.order, effect.order.instrument)
+        request, symbol, side = (
+            (effect.order, effect.order.instrument, effect.order.side)
             if isinstance(effect, Submit)
-            else (effect.close, effect.symbol)
+            else (effect.close, effect.symbol, effect.side)
         )
         body = {
             "client_order_id": request.client_order_id,
             "account": effect.account,
             "instrument": symbol,
-            "side": (effect.order.side if isinstance(effect, Submit) else effect.side).value,
+            "side": side.value,
             "opens": opens,
             "cursor": self.cursors.get(effect.account),
             "person": effect.person,
@@ -151,10 +179,13 @@ class OrderDesk:
         }
         self._journal.append("intent", body, durable=True)
         ticket = Ticket(
-            request.client_order_id,
-            effect.account,
-            symbol,
+            client_order_id=request.client_order_id,
+            account=effect.account,
+            instrument=symbol,
+            side=side,
+            quantity=request.quantity or ZERO,
             opens=opens,
+            time=self._clock.now(),
         )
         self.tickets[ticket.client_order_id] = ticket
         return ticket
@@ -173,11 +204,17 @@ class OrderDesk:
             stage = Stage.PROVEN_ABSENT if unsent or error.fenced else Stage.REFUSED
             self._end(ticket, stage, f"{error.code}: {error}")
         else:
-            await self._acknowledge(link, ticket, report)
+            try:
+                await self._acknowledge(link, ticket, report)
+            except (BrokerError, ReconciliationError) as error:
+                # It lives, but its executions can't be had: it is looked up until they can.
+                if ticket.stage is Stage.SENT:
+                    self._doubt(ticket, str(error))
+                raise
 
     def _doubt(self, ticket: Ticket, why: str) -> None:
         ticket.move(Stage.IN_DOUBT)
-        ticket.status, ticket.was_in_doubt = OrderStatus.IN_DOUBT, True
+        ticket.come_into_doubt(self._clock.now(), why)
         self._note(ticket, why)
         self._emit(self._moved(ticket, why))
         self._tell(
@@ -271,13 +308,17 @@ class OrderDesk:
     async def settle(self, link: Link) -> None:
         """Look up every order of the account that is in doubt; what stays unknown stays so."""
         for ticket in self.in_doubt(link.name):
+            if ticket.doubt is not None:
+                ticket.doubt.looks += 1
             try:
                 report = await link.order(ticket.client_order_id)
             except Refused as error:
                 if error.code is ErrorCode.NOT_FOUND:
                     await self._prove_absent(link, ticket, fenced=error.fenced)
-            except OutcomeUnknown:
-                continue
+                else:
+                    _unsettled(ticket, f"not looked up: {error}")
+            except OutcomeUnknown as error:
+                _unsettled(ticket, f"not looked up: {error}")
             else:
                 await self._acknowledge(link, ticket, report)
 
@@ -289,16 +330,18 @@ class OrderDesk:
                 return
         except Refused as error:
             if not (error.code is ErrorCode.NOT_FOUND and error.fenced):
+                _unsettled(ticket, f"not found, and not fenced: {error}")
                 return
-        except OutcomeUnknown:
+        except OutcomeUnknown as error:
+            _unsettled(ticket, f"not found, and not fenced: {error}")
             return
         self._end(ticket, Stage.PROVEN_ABSENT, f"{link.name} never had it and never will")
 
-    async def reconcile(self, link: Link) -> None:
-        """Bring the book and the broker's record together; on every connect, before trading.
+    async def reconcile(self, link: Link) -> Comparison:
+        """Bring the book and the broker's record together, and return how they compare.
 
-        Raises ReconciliationError where they still differ, BrokerError where the broker can't be
-        asked.
+        On every connect, before trading, and while they differ. Raises BrokerError where the
+        broker can't be asked, ReconciliationError where his answer is of another order.
         """
         if link.name not in self.cursors:
             await self._open(link)
@@ -316,18 +359,22 @@ class OrderDesk:
         await self.catch_up(link)
         for report in await link.working_orders():
             await self._take_report(link, report)
-        differences: list[str] = []
-        for attempt in range(_COMPARISONS):
-            if attempt:
-                # Something may have filled between two questions: hear of it, and look again.
-                await self.catch_up(link)
-            differences = await self._differences(link)
-            if not differences:
-                self._journal.append("reconciled", {"account": link.name}, durable=True)
-                return
-        body = {"account": link.name, "differences": differences}
-        self._journal.append("mismatch", body, durable=True)
-        raise ReconciliationError(f"{link.name}: {'; '.join(differences)}")
+        found = await self.compare(link)
+        for _ in range(_COMPARISONS - 1):
+            if found.agrees:
+                break
+            # Something may have filled between two questions: hear of it, and look again.
+            await self.catch_up(link)
+            found = await self.compare(link)
+        differences = found.sentences
+        if not differences:
+            self._journal.append("reconciled", {"account": link.name}, durable=True)
+        elif self._mismatches.get(link.name) != differences:
+            # It is compared again and again: what hasn't changed is in the journal already.
+            body = {"account": link.name, "differences": differences}
+            self._journal.append("mismatch", body, durable=True)
+        self._mismatches[link.name] = differences
+        return found
 
     async def _open(self, link: Link) -> None:
         """Note what an account holds at first sight: it isn't ours."""
@@ -357,23 +404,51 @@ class OrderDesk:
             )
         )
 
-    async def _differences(self, link: Link) -> list[str]:
-        """Return, in sentences, where the book and the broker's record differ."""
-        book = self._book.account(link.name)
-        theirs = {
-            each.instrument: each.side.sign * each.quantity for each in await link.positions()
-        }
-        ours = {symbol: held.quantity for symbol, held in book.holdings.items()}
-        differences = [
-            f"{symbol}: we say {plain(ours.get(symbol, ZERO))}, "
-            f"they say {plain(theirs.get(symbol, ZERO))}"
-            for symbol in sorted({*ours, *theirs})
-            if ours.get(symbol) != theirs.get(symbol)
-        ]
-        balance = (await link.account()).balance
-        if balance != book.balance:
-            differences.append(f"balance: we say {plain(book.balance)}, they say {plain(balance)}")
-        return differences
+    async def compare(self, link: Link) -> Comparison:
+        """Set the broker's record beside the book as it stands."""
+        name = link.name
+        theirs: dict[str, Holding] = {}
+        for each in await link.positions():
+            # Where several positions are open in an instrument, their net is what we keep.
+            before = theirs.get(each.instrument, Holding(ZERO, ZERO))
+            theirs[each.instrument] = before.after(each.side, each.quantity, each.average_price)
+        account = await link.account()
+        book = self._book.account(name)
+        if book.expected is not None:
+            # A deposit that was told of and came while nobody looked is no difference.
+            self._emit(AccountSeen(time=self._clock.now(), name=name, account=account))
+        positions = []
+        for symbol in sorted({*book.holdings, *theirs}):
+            held = book.holdings.get(symbol)
+            their = theirs.get(symbol, Holding(ZERO, ZERO))
+            compared = Compared(
+                instrument=symbol,
+                ours=held.quantity if held else ZERO,
+                strategies=book.ours(symbol),
+                theirs=their.quantity,
+                average_price=their.average_price,
+            )
+            positions.append(compared)
+        return Comparison(
+            account=name,
+            positions=tuple(positions),
+            our_balance=book.balance,
+            their_balance=account.balance,
+        )
+
+    async def compare_at_rest(self, link: Link) -> Comparison:
+        """Compare with nothing executed meanwhile: what was counted once isn't counted again.
+
+        Raises ReconciliationError where the account doesn't come to rest.
+        """
+        executions = self._book.account(link.name).executions
+        for _ in range(_COMPARISONS):
+            known = len(executions)
+            found = await self.compare(link)
+            await self.catch_up(link)
+            if len(executions) == known:
+                return found
+        raise ReconciliationError(f"{link.name} trades while it is compared: say it again")
 
     def _note(self, ticket: Ticket, why: str, report: OrderReport | None = None) -> None:
         body: dict[str, Any] = {
@@ -400,6 +475,11 @@ class OrderDesk:
             reason=why,
             absent=absent,
         )
+
+
+def _unsettled(ticket: Ticket, why: str) -> None:
+    if ticket.doubt is not None:
+        ticket.doubt.last = why
 
 
 def unsettled(tickets: dict[str, Ticket]) -> list[Ticket]:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from mtquant.book import Book, ExpectedFlow, Leaving, Working
 from mtquant.contract import BreakerLevel, Sent
-from mtquant.decide import read_signal, read_suggestion, take_target
+from mtquant.decide import read_signal, read_suggestion, take_accepted, take_target
 from mtquant.decide.persons import DECLINED
 from mtquant.journal import Entry, Journal
 from mtquant.model import Mode, OrderStatus, Side
@@ -38,8 +38,7 @@ def recover(journal: Journal, book: Book, desk: OrderDesk) -> Recovered:
             _FOLDS[entry.kind](entry, book, desk)
     for ticket in desk.tickets.values():
         if ticket.stage is Stage.SENT:
-            ticket.move(Stage.IN_DOUBT)
-            ticket.status, ticket.was_in_doubt = OrderStatus.IN_DOUBT, True
+            ticket.come_into_doubt(ticket.time, "the engine ended before the answer came")
         account = book.account(ticket.account)
         if ticket.settled and ticket.client_order_id in account.working:
             account.done(ticket.client_order_id)
@@ -112,10 +111,18 @@ def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
     body = entry.body
     account = book.account(body["account"])
     cid = body["client_order_id"]
-    desk.tickets[cid] = Ticket(cid, account.name, body["instrument"], opens=body["opens"])
+    quantity = Decimal(body["request"]["quantity"])
+    desk.tickets[cid] = Ticket(
+        client_order_id=cid,
+        account=account.name,
+        instrument=body["instrument"],
+        side=Side(body["side"]),
+        quantity=quantity,
+        opens=body["opens"],
+        time=entry.time,
+    )
     person = bool(body.get("person"))
     (account.person_ids if person else account.our_ids).add(cid)
-    quantity = Decimal(body["request"]["quantity"])
     order = Working(
         client_order_id=cid,
         instrument=body["instrument"],
@@ -150,7 +157,9 @@ def _order(entry: Entry, book: Book, desk: OrderDesk) -> None:
     ticket = desk.tickets[entry.body["client_order_id"]]
     ticket.stage = Stage(entry.body["stage"])
     ticket.status = OrderStatus(entry.body["status"])
-    ticket.was_in_doubt |= ticket.stage is Stage.IN_DOUBT
+    ticket.doubt = None
+    if ticket.stage is Stage.IN_DOUBT:
+        ticket.come_into_doubt(entry.time, entry.body["why"])
     target = book.targets.get(ticket.instrument)
     if ticket.status is OrderStatus.REJECTED:
         book.account(ticket.account).forget_sent(ticket.client_order_id)
@@ -209,6 +218,10 @@ def _cash_flow(entry: Entry, book: Book, _: OrderDesk) -> None:
     account.balance += Decimal(entry.body["amount"])
 
 
+def _accepted(entry: Entry, book: Book, _: OrderDesk) -> None:
+    take_accepted(book.account(entry.body["account"]), entry.body)
+
+
 def _left(entry: Entry, book: Book, _: OrderDesk) -> None:
     book.account(entry.body["account"]).leaving = None
 
@@ -234,6 +247,7 @@ _FOLDS = {
     "breaker": _breaker,
     "cash_flow_expected": _cash_flow_expected,
     "cash_flow": _cash_flow,
+    "accepted": _accepted,
     "leaving": _leaving,
     "leaving_stay": _leaving_stay,
     "left": _left,

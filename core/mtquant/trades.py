@@ -32,6 +32,11 @@ class Trades:
             self.opened_by[symbol] = strategy_id
             self._profit.pop(symbol, None)
 
+    def forget(self, symbol: str) -> None:
+        """Take in that the position in ``symbol`` is gone, nobody knows at what profit."""
+        self.opened_by.pop(symbol, None)
+        self._profit.pop(symbol, None)
+
     def filled(self, symbol: str, profit: Decimal, time: int, *, flat: bool) -> None:
         """Take in an execution's profit after costs, and whether it left nothing held."""
         name = self.opened_by.get(symbol)

@@ -12,9 +12,9 @@ import pytest
 from mtquant.clock import SECOND, ManualClock
 from mtquant.config import MarketTable
 from mtquant.decide import Event, FeedChanged, HaltSet
-from mtquant.engine import Engine
 from mtquant.feed import Live, _history
 from mtquant.model import Bars, Environment, Quote, Timeframe
+from mtquant.reconcile import why_forbidden
 
 pytestmark = pytest.mark.anyio
 
@@ -30,9 +30,7 @@ async def forbidden(environment: Environment | None, number: str, allowed: dict[
 
     offered = None if environment is None else SimpleNamespace(environment=environment)
     link: Any = SimpleNamespace(name="desk", capabilities=offered, account=account)
-    engine = object.__new__(Engine)
-    engine.wiring = SimpleNamespace(live_accounts=allowed)  # type: ignore[assignment]
-    return await engine._forbidden(link)
+    return await why_forbidden(link, allowed)
 
 
 @pytest.mark.parametrize("environment", [Environment.PAPER, Environment.PRACTICE])

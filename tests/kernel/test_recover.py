@@ -28,8 +28,10 @@ from tests.kernel.test_persons import (
 from mtquant.book import Book
 from mtquant.clock import SECOND, ManualClock
 from mtquant.combine import CombineRules
+from mtquant.comparison import Compared, Comparison
 from mtquant.contract import Strategy
 from mtquant.decide import (
+    Accepted,
     Close,
     Effect,
     Event,
@@ -159,19 +161,43 @@ def act(scene: Journaled, what: str, number: int) -> None:  # noqa: C901 - a lis
         close(scene, 1000)
     elif what == "halt":
         scene.send(HaltSet(time=scene.time, on=bool(number % 2), by="ann", why="a test"))
+    elif what == "accept":
+        accept(scene, 1000 * (number - 15))
     elif what == "wait":
         scene.time += 400 * SECOND
         scene.see()
 
 
+def accept(scene: Journaled, theirs: int) -> None:
+    """A person accepts that the broker shows ``theirs`` of EUR/USD, and a little less money."""
+    account = scene.book.account("a")
+    held = account.holdings.get("EUR/USD")
+    compared = Compared(
+        instrument="EUR/USD",
+        ours=held.quantity if held else D(0),
+        strategies=account.ours("EUR/USD"),
+        theirs=D(theirs),
+        average_price=D("1.2"),
+    )
+    comparison = Comparison(
+        account="a",
+        positions=(compared,),
+        our_balance=account.balance,
+        their_balance=account.balance - 1,
+    )
+    scene.send(Accepted(time=scene.time, by="ann", why="a test", comparison=comparison))
+
+
 DAY = ["bar", "bar", "bar", "fill", "fill", "mode", "answer", "order", "limit", "close"]
-DAY += ["wait", "absent", "halt"]
+DAY += ["wait", "absent", "halt", "accept"]
 ACTS = st.tuples(st.sampled_from(DAY), st.integers(0, 30))
 
 
 @given(st.lists(ACTS, max_size=30), st.sampled_from(["weighted", "priority", "unanimous"]))
 @example([("bar", 0), ("answer", 1), ("absent", 0)], "weighted")
 @example([("order", 1), ("fill", 0), ("bar", 0)], "weighted")
+@example([("bar", 0), ("fill", 0), ("accept", 15), ("bar", 5)], "weighted")
+@example([("bar", 0), ("fill", 0), ("accept", 30), ("order", 1), ("fill", 0)], "weighted")
 @settings(max_examples=60, deadline=None)
 def test_the_book_after_a_restart_is_the_book_before_it(
     acts: list[tuple[str, int]], rule: str

@@ -45,7 +45,7 @@ symbols = ["EUR/USD", "USD/JPY"]
 fast = 2
 slow = 3
 [risk]
-sizer = { plugin = "fixed_fraction", fraction = "0.001" }
+sizer = { plugin = "fixed_fraction", fraction = "0.0002" }
 """
 
 

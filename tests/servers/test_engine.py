@@ -16,15 +16,16 @@ from mtquant.audit import audit
 from mtquant.cli.recorder import Recorder
 from mtquant.clock import Ids, ManualClock, SystemClock, seeded
 from mtquant.contract import Broker
+from mtquant.control.commands import Commands
 from mtquant.decide import Decider
 from mtquant.engine import Engine, Wiring
-from mtquant.errors import JournalError, OutcomeUnknown
+from mtquant.errors import ConfigError, JournalError, OutcomeUnknown
 from mtquant.exchange import PaperSettings
 from mtquant.feed import Replay
 from mtquant.journal import Journal
 from mtquant.ledger import Ledger
 from mtquant.link import Link
-from mtquant.model import OrderReport, OrderRequest
+from mtquant.model import OrderReport, OrderRequest, OrderType, Side, TimeInForce
 from mtquant.orders import Stage, Ticket
 from mtquant.plugins import load_catalogue
 from mtquant.pool import ConnectionState, Session, Watch
@@ -361,6 +362,85 @@ async def test_books_that_differ_block_the_account_and_say_how(tmp_path: Path) -
     assert "balance: we say" in link.blocked
     assert not link.state().tradable
     assert any("no order goes there" in message for message in messages)
+
+
+async def test_a_person_accepts_the_brokers_record_and_the_account_trades_again(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    await run(desk)
+    answers: dict[str, Any] = {}
+
+    class Accepting(Replay):
+        async def before_step(self, time: int, engine: Engine) -> None:  # noqa: ARG002 - its base's
+            raise AssertionError("every step was done before")
+
+        async def __call__(self, engine: Engine) -> None:
+            commands = Commands(engine)
+            placed = desk.venues["paper-a"].placed
+            answers["before"] = await commands.run("reconcile", {})
+            accept = {"broker": "paper-a", "accept": True, "why": "a test", "by": "ann"}
+            answers["accepted"] = await commands.run("reconcile", accept)
+            link = engine.wiring.links["paper-a"]
+            assert (link.agrees, link.blocked) == (True, "")
+            with pytest.raises(ConfigError, match="nothing differs at paper-a"):
+                await commands.run("reconcile", accept)
+            assert desk.venues["paper-a"].placed == placed, "accepting sends no order"
+
+    with desk.engine(Accepting) as (engine, feed, _):
+        engine.wiring.journal.append("fill", _fill_nobody_made("paper-a"), durable=True)
+        await engine.run(feed)
+    before, accepted = answers["before"], answers["accepted"]
+    assert not before["agree"]
+    assert [each["agrees"] for each in before["accounts"]] == [False, True]
+    assert {each["instrument"] for each in before["accounts"][0]["positions"] if each["differs"]}
+    assert before["accounts"][0]["balance"]["differs"]
+    assert accepted["agree"]
+    assert any("balance: we say" in each for each in accepted["accepted"])
+    with desk.engine() as (again, feed, _):
+        await again.run(feed)
+    link = again.wiring.links["paper-a"]
+    assert (link.agrees, link.blocked) == (True, ""), "a restart holds the accepted book"
+
+
+STRANGERS = OrderRequest(
+    client_order_id="stranger",
+    instrument="EUR/USD",
+    side=Side.BUY,
+    order_type=OrderType.LIMIT,
+    quantity=Decimal(1000),
+    limit_price=Decimal("0.5"),
+    time_in_force=TimeInForce.GTC,
+)
+
+
+async def test_an_order_in_doubt_is_told_of_with_what_will_be_tried(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    victim = desk.venues["paper-a"]
+    victim.dies_at, victim.held = 2, True
+    answers: list[dict[str, Any]] = []
+
+    class Asking(Replay):
+        async def before_step(self, time: int, engine: Engine) -> None:  # noqa: ARG002 - its base's
+            link = engine.wiring.links["paper-a"]
+            if victim.dead and not link.connected and not answers:
+                answers.append(await Commands(engine).run("orders", {"in_doubt": True}))
+                answers.append(await Commands(engine).run("reconcile", {"broker": "paper-a"}))
+                await engine.wiring.links["paper-b"].place(STRANGERS)
+                answers.append(await Commands(engine).run("reconcile", {"broker": "paper-b"}))
+                victim.back.set()
+
+    await run(desk, Asking)
+    (row,) = answers[0]["in_doubt"]
+    assert (row["account"], row["side"] in {"buy", "sell"}) == ("paper-a", True)
+    assert row["why"] == "the connection failed before the answer came"
+    assert row["next"] == "when paper-a is connected again"
+    assert "fence" in row["tries"]
+    assert "isn't connected" in answers[1]["problems"][0]["problem"]
+    (books,) = answers[2]["accounts"]
+    assert (answers[2]["agree"], books["agrees"]) == (True, True), "it is shown, and no difference"
+    (foreign,) = books["foreign_orders"]
+    assert (foreign["client_order_id"], foreign["price"]) == ("stranger", "0.5")
 
 
 def _fill_nobody_made(account: str) -> dict[str, Any]:

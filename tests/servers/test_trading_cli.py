@@ -16,7 +16,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mtquant.cli import app
+from mtquant.clock import SystemClock
 from mtquant.errors import MtquantError
+from mtquant.journal import Journal
 
 MTQUANT = [sys.executable, "-c", "from mtquant.cli import main; main()"]
 CONFIG = """
@@ -242,6 +244,42 @@ def test_the_accounts_of_all_brokers_are_shown(desk: Desk) -> None:
         ("b", "USD", "paper"),
     ]
     assert "NORMAL" in desk.run("account", "--broker", "a").output
+
+
+def test_the_books_are_compared_and_no_order_is_in_doubt(desk: Desk) -> None:
+    done = desk.run("reconcile")
+
+    assert done.exit_code == 0, done.output
+    assert "a: the books agree" in done.output
+    assert desk.json("orders", "--in-doubt")["in_doubt"] == []
+    assert "no order is in doubt" in desk.run("orders", "--in-doubt").output
+    accept = ("reconcile", "--accept", "--why", "a test")
+    assert "Name one account with --broker: a, b" in desk.refused(*accept)
+    assert "nothing differs at b" in desk.refused(*accept, "--broker", "b")
+    assert "reconcile.why: is missing" in desk.refused("reconcile", "--accept", "--broker", "b")
+
+
+@pytest.mark.slow
+def test_books_that_differ_are_accepted_by_name_and_stay_so(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.json("order", "buy", "EUR/USD", "5000", "--broker", "a")
+    journal = Journal(tmp_path / "state", SystemClock())
+    (made,) = journal.entries("fill")
+    again = made.body | {"fill": made.body["fill"] | {"execution_id": "never"}}
+    journal.append("fill", again, durable=True)
+    journal.close()
+
+    done = desk.run("reconcile")
+    assert done.exit_code == 1
+    assert "a: the books DIFFER" in done.output
+    assert "b: the books agree" in done.output
+    assert "EUR/USD" in desk.run("todo").output
+
+    words = ("reconcile", "--broker", "a", "--accept", "--why", "a test", "--by", "ann")
+    accepted = desk.run(*words)
+    assert accepted.exit_code == 0, accepted.output
+    assert "accepted: EUR/USD: we say 10000, they say 5000" in accepted.output
+    assert desk.run("reconcile").exit_code == 0, "after a restart, too"
 
 
 def test_a_running_engine_is_watched(desk: Desk) -> None:

@@ -105,6 +105,62 @@ def log(
     show_log(config, kind or (), last, as_json=as_json)
 
 
+audit = typer.Typer(help="Whether the journal is what was written, and what is in it.")
+
+
+@audit.command("verify", epilog="Example: mtquant audit verify --anchor /mnt/other/anchor.jsonl")
+def audit_verify(
+    config: ConfigPath = _HERE,
+    anchor: Annotated[
+        Path | None, typer.Option(help="The anchor's file, if not the configured one.")
+    ] = None,
+    key: Annotated[
+        str, typer.Option(help="The public key to trust, if not the one in the anchor.")
+    ] = "",
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Follow the hash chain through the journal; exit code 1 where it is broken."""
+    from mtquant.cli.trail import show_verified  # noqa: PLC0415 - --help stays quick
+
+    raise typer.Exit(show_verified(config, anchor, key, as_json=as_json))
+
+
+@audit.command("show", epilog="Example: mtquant audit show O12")
+def audit_show(
+    order: Annotated[str, typer.Argument(help="The client order id, or the broker's id.")],
+    broker: Annotated[str | None, typer.Option("--broker", help="Only at this account.")] = None,
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Tell one order's whole story: signal, verdict, intent, replies, executions."""
+    from mtquant.cli.trail import show_story  # noqa: PLC0415 - --help stays quick
+
+    show_story(config, order, broker, as_json=as_json)
+
+
+@audit.command("export", epilog="Example: mtquant audit export --format csv --strategy trend")
+def audit_export(  # noqa: PLR0913, PLR0917 - the options of a command
+    config: ConfigPath = _HERE,
+    form: Annotated[str, typer.Option("--format", help="jsonl or csv.")] = "jsonl",
+    out: Annotated[Path | None, typer.Option(help="A file; unless told, standard output.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="From this time on, such as 2026-11-20T08:00:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Before this time.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only entries of this kind; repeatable.")
+    ] = None,
+    order: Annotated[str, typer.Option(help="Only of this client order id.")] = "",
+    strategy: Annotated[str, typer.Option(help="Only of this strategy.")] = "",
+    by: Annotated[str, typer.Option(help="Only of this person or agent.")] = "",
+) -> None:
+    """Write entries of the journal as JSON lines or CSV, with their hashes."""
+    from mtquant.cli.trail import exported  # noqa: PLC0415 - --help stays quick
+
+    conditions = {"kinds": tuple(kind or ()), "order": order, "strategy": strategy, "by": by}
+    exported(config, form, out, since, until, conditions)
+
+
 def watch(
     config: ConfigPath = _HERE,
     once: Annotated[  # noqa: FBT002 - a command line flag
@@ -125,5 +181,6 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: mtquant doctor -c mtquant.toml")(doctor)
     app.command(epilog="Example: mtquant watch")(watch)
     app.command(epilog="Example: mtquant log --kind verdict --last 5")(log)
+    app.add_typer(audit, name="audit")
     app.add_typer(symbols, name="symbols")
     app.add_typer(settings, name="config")

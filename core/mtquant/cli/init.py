@@ -90,7 +90,7 @@ mode = "auto"                   # or semi: what opens waits for `mtquant approve
 # timeframe = "S5"              # larger bars are built from the market's
 
 [risk]                          # every installed check applies; `false` switches one off
-sizer = { plugin = "fixed_fraction", fraction = "0.001" }   # of equity, lost at the stop
+sizer = { plugin = "fixed_fraction", fraction = "0.0005" }  # of equity, lost at the stop
 [risk.checks]
 stale_price = { max_age_s = 5 }
 notional = { max_order = "5" }   # in multiples of equity

@@ -58,7 +58,8 @@ def _row(link: Link, book: AccountBook) -> tuple[str, ...]:
         + ("" if book.ours(symbol) == holding.quantity else " (not all ours)")
         for symbol, holding in book.holdings.items()
     ]
-    books = "differ" if "books differ" in link.blocked else "agree" if account else "-"
+    differ = bool(link.differing) or "books differ" in link.blocked
+    books = "differ" if differ else "agree" if account else "-"
     return (
         link.name,
         where,

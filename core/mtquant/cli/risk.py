@@ -22,6 +22,23 @@ def show_check(answer: dict[str, Any]) -> int:
     return 0 if answer["approved"] else 1
 
 
+def client_order_id_of(path: Path, order: str, broker: str | None) -> str:
+    """Return the client order id of an order that is named by it, or by the broker's id.
+
+    Raises ConfigError where the journal knows no such order, or several.
+    """
+    file = Path(load_config(path).engine.state_dir) / "journal.db"
+    if not file.exists():
+        raise ConfigError(str(file), "no engine has run here", f"mtquant run --config {path}")
+    with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True) as journal:
+        found = _found(journal, order, broker)
+    journal.close()
+    if found is None:
+        remedy = "`mtquant log --kind order` lists those there are."
+        raise ConfigError("order", f"the journal knows no {order!r}", remedy)
+    return str(found["client_order_id"])
+
+
 def explain(path: Path, order: str, broker: str | None, *, as_json: bool) -> None:
     """Print why an order was sent, by its client order id or the broker's id.
 

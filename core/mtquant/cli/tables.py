@@ -12,6 +12,8 @@ from rich.table import Table
 
 _OUT: list[Console] = []
 _NARROW = 120
+_NUMBERS = {"Quantity", "Price", "Profit", "Balance", "Equity", "Margin free"}
+_NUMBERS |= {"Strategies'", "External", "We say", "They say", "Difference"}
 
 
 @contextmanager
@@ -39,8 +41,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> N
         return
     table = Table()
     for head in heads:
-        right = head in {"Quantity", "Price", "Profit", "Balance", "Equity", "Margin free"}
-        table.add_column(head, justify="right" if right else "left", overflow="fold")
+        table.add_column(head, justify="right" if head in _NUMBERS else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     out().print(table)
@@ -112,7 +113,7 @@ def show_modified(answer: dict[str, Any]) -> int:
 
 
 def show_orders(answer: dict[str, Any]) -> int:
-    """Print the working orders."""
+    """Print the working orders, and those in doubt."""
     rows = [
         (
             each["account"],
@@ -127,10 +128,78 @@ def show_orders(answer: dict[str, Any]) -> int:
     ]
     heads = ("Account", "Order", "Symbol", "Type", "Quantity", "Price", "Status")
     _table(heads, rows, "no working order")
-    for each in answer["in_doubt"]:
-        text = f"{each['client_order_id']} ({each['instrument']}) at {each['account']}: in doubt"
-        _say(text, "bold red")
+    say_doubts(answer["in_doubt"])
     return _problems(answer)
+
+
+def show_doubts(answer: dict[str, Any]) -> int:
+    """Print what is known of each order in doubt."""
+    say_doubts(answer["in_doubt"])
+    if not answer["in_doubt"]:
+        _say("no order is in doubt")
+    return 0
+
+
+def say_doubts(found: Sequence[dict[str, Any]]) -> None:
+    """Say of each order in doubt what is known, and what will be tried when."""
+    for each in found:
+        what = f"{each['side']} {number(each['quantity'])} {each['instrument']}"
+        _say(f"{each['client_order_id']} at {each['account']}: {what}, in doubt", "bold red")
+        _say(f"   sent {each['sent']}, in doubt since {each['since']}: {each['why']}")
+        last = f"; last: {each['last_answer']}" if each["last_answer"] else ""
+        _say(f"   looked up {each['looked_up']} times by this engine{last}")
+        _say(f"   next {each['next']}: {each['tries']}")
+
+
+def show_reconciled(answer: dict[str, Any]) -> int:
+    """Print the books side by side, and return 1 where they differ or can't be compared."""
+    for each in answer["accepted"]:
+        _say(f"accepted: {each}", "yellow")
+    for each in answer["accounts"]:
+        _show_books(each)
+    _problems(answer)
+    return 0 if answer["agree"] else 1
+
+
+def _show_books(row: dict[str, Any]) -> None:
+    name, money = row["account"], row["balance"]
+    _say(
+        f"{name}: the books {'agree' if row['agrees'] else 'DIFFER'}",
+        "bold" if row["agrees"] else "bold red",
+    )
+    held = [
+        (
+            each["instrument"],
+            number(each["strategies"]),
+            number(each["external"]),
+            number(each["ours"]),
+            number(each["theirs"]),
+            _gap(each["ours"], each["theirs"]),
+        )
+        for each in row["positions"]
+    ]
+    balance = number(money["ours"]), number(money["theirs"]), _gap(money["ours"], money["theirs"])
+    held.append(("balance", "", "", *balance))
+    _table(("What", "Strategies'", "External", "We say", "They say", "Difference"), held, "")
+    for each in row["foreign_orders"]:
+        price = f" at {each['price']}" if each["price"] else ""
+        what = f"{each['side']} {number(each['quantity'])} {each['instrument']}{price}"
+        _say(f"not ours: order {each['order_id']}, {each['order_type']}, {what}")
+    say_doubts(row["in_doubt"])
+    if row["agrees"]:
+        return
+    if row["tradable"]:
+        symbols = ", ".join(each["instrument"] for each in row["positions"] if each["differs"])
+        _say(f"nothing is opened in {symbols} at {name}; closing goes on")
+    else:
+        _say(f"no order goes to {name} but what you close or a halt does", "red")
+    accept = f'mtquant reconcile --broker {name} --accept --why "..."'
+    _say(f"a running engine compares again by itself; to take over their record: {accept}")
+
+
+def _gap(ours: str, theirs: str) -> str:
+    gap = Decimal(theirs) - Decimal(ours)
+    return f"{gap:+,}" if gap else ""
 
 
 def show_positions(answer: dict[str, Any]) -> int:

@@ -232,13 +232,43 @@ def modify(  # noqa: PLR0913, PLR0917 - the options of a command
 
 def orders(
     broker: Broker = None,
+    in_doubt: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--in-doubt", help="Only ours whose fate isn't known; asks no broker.")
+    ] = False,
     config: ConfigPath = _HERE,
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
-    """List the working orders at all brokers, and those whose fate isn't known."""
-    from mtquant.cli.tables import show_orders  # noqa: PLC0415 - --help stays quick
+    """List the working orders at all brokers, and those whose fate isn't known.
 
-    _answer(config, "orders", {"broker": broker}, show_orders, as_json=as_json)
+    Of an order in doubt: since when and why, how often it was looked up, and what is tried when.
+    """
+    from mtquant.cli.tables import show_doubts, show_orders  # noqa: PLC0415 - --help stays quick
+
+    arguments = {"broker": broker, "in_doubt": in_doubt}
+    show = show_doubts if in_doubt else show_orders
+    _answer(config, "orders", arguments, show, as_json=as_json)
+
+
+def reconcile(
+    broker: Broker = None,
+    accept: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--accept", help="Take over this broker's record where it differs.")
+    ] = False,
+    why: Annotated[str, typer.Option(help="With --accept: why, for the journal.")] = "",
+    by: By = None,
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Compare our book with the brokers' records now; exit code 1 where they differ.
+
+    --accept takes over the record of one account: what strategies can't hold any more is taken
+    from them, what is more than ours is external, the balance is the broker's. It sends no order,
+    and is refused while an order of that account is in doubt.
+    """
+    from mtquant.cli.tables import show_reconciled  # noqa: PLC0415 - --help stays quick
+
+    arguments = {"broker": broker, "accept": accept, "why": why, "by": _by(by)}
+    _answer(config, "reconcile", arguments, show_reconciled, as_json=as_json)
 
 
 def positions(
@@ -408,7 +438,8 @@ def register(app: typer.Typer) -> None:
         close: "mtquant close EUR/USD --quantity 5000",
         cancel: "mtquant cancel --all",
         modify: "mtquant modify EUR/USD --stop-loss 1.06",
-        orders: "mtquant orders --json",
+        orders: "mtquant orders --in-doubt",
+        reconcile: 'mtquant reconcile --broker paper-a --accept --why "closed at the broker\'s"',
         positions: "mtquant positions --broker paper-a",
         account: "mtquant account",
         suggestions: "mtquant suggestions",

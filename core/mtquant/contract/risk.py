@@ -121,6 +121,7 @@ class RiskState:
     ``portfolio`` tells how the instruments move, None where nobody keeps that; ``records`` is
     each strategy's closed trades and ``closed`` those of the last day; ``opened_by`` is whose order
     opened what is held in a symbol; ``drawdown`` is the loss from the highest equity (0.05 is 5 %).
+    ``differs`` says how the broker's record of the instrument isn't our book's, where it isn't.
     """
 
     time: int
@@ -140,6 +141,7 @@ class RiskState:
     opened_by: Mapping[str, str] = field(default_factory=dict)
     drawdown: Decimal = _ZERO
     in_instrument: Sequence[Exposure] | None = None
+    differs: str = ""
 
     @property
     def here(self) -> Sequence[Exposure]:

@@ -22,6 +22,22 @@ class ByBroker(Settings):
     broker: str | None = None
 
 
+class OrdersArguments(Settings):
+    """Which orders to list; ``in_doubt``: only ours whose fate isn't known."""
+
+    broker: str | None = None
+    in_doubt: bool = False
+
+
+class ReconcileArguments(Settings):
+    """Compare the books; ``accept`` takes over the record of ``broker``, by whom and why."""
+
+    broker: str | None = None
+    accept: bool = False
+    why: str = ""
+    by: str = ""
+
+
 class OrderArguments(Settings):
     """An order: ``quantity`` in base units, prices in the quote currency.
 

@@ -23,12 +23,15 @@ from mtquant.control.arguments import (
     ModifyArguments,
     Nothing,
     OrderArguments,
+    OrdersArguments,
+    ReconcileArguments,
     ResumeArguments,
     StopArguments,
 )
 from mtquant.control.changing import Changing
 from mtquant.control.finding import refresh
 from mtquant.control.looking import Looking
+from mtquant.control.reconciling import Reconciling
 from mtquant.control.trading import Trading
 from mtquant.decide import Answered, CashFlowExpected, HaltSet, ModeSet
 from mtquant.engine import Engine
@@ -60,10 +63,11 @@ class Commands:
         self.table: Mapping[str, Command] = {
             "account": Command(ByBroker, looking.accounts),
             "positions": Command(ByBroker, looking.positions),
-            "orders": Command(ByBroker, looking.orders),
+            "orders": Command(OrdersArguments, looking.orders),
             "suggestions": Command(Nothing, looking.suggestions),
             "todo": Command(Nothing, looking.todo),
             "overview": Command(Nothing, looking.overview),
+            "reconcile": Command(ReconcileArguments, Reconciling(engine).reconcile),
             "order": Command(OrderArguments, trading.order),
             "check": Command(OrderArguments, trading.check),
             "close": Command(CloseArguments, trading.close),

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 
 from mtquant.clock import format_time
 from mtquant.contract import BreakerLevel
-from mtquant.control.arguments import ByBroker, Nothing
+from mtquant.control.arguments import ByBroker, Nothing, OrdersArguments
+from mtquant.control.doubts import doubts
 from mtquant.control.finding import links
 from mtquant.decide import signal_body
 from mtquant.engine import Engine
@@ -75,24 +76,19 @@ class Looking:
             ]
         return {"positions": rows, "problems": problems}
 
-    async def orders(self, asked: ByBroker) -> dict[str, Any]:
+    async def orders(self, asked: OrdersArguments) -> dict[str, Any]:
         """Return every working order, and ours whose fate isn't known."""
+        unknown = doubts(self._engine, [link.name for link in links(self._engine, asked.broker)])
+        if asked.in_doubt:
+            # Asking nobody: this is wanted most when a broker doesn't answer.
+            return {"orders": [], "in_doubt": unknown, "problems": []}
         found, problems = await self._each(asked.broker, lambda link: link.working_orders())
         rows = [
             {"account": name} | each
             for name, orders in found.items()
             for each in _ORDERS.dump_python(orders, mode="json")
         ]
-        doubts = [
-            {
-                "account": each.account,
-                "client_order_id": each.client_order_id,
-                "instrument": each.instrument,
-            }
-            for each in self._engine.desk.in_doubt()
-            if asked.broker in {None, each.account}
-        ]
-        return {"orders": rows, "in_doubt": doubts, "problems": problems}
+        return {"orders": rows, "in_doubt": unknown, "problems": problems}
 
     async def suggestions(self, _: Nothing) -> dict[str, Any]:
         """Return the orders that wait for a person."""
@@ -124,7 +120,7 @@ class Looking:
         found = [
             (
                 f"order {each.client_order_id} ({each.instrument}) at {each.account} is in doubt",
-                "It is looked up until its fate is known; look at the broker's own screen too.",
+                "See `mtquant orders --in-doubt`, and the broker's own screen.",
             )
             for each in engine.desk.in_doubt()
         ]
@@ -141,7 +137,10 @@ class Looking:
                 found.append((f"{name} is being left ({book.leaving.why}): {problem}", remedy))
         for link in engine.wiring.links.values():
             state = link.state()
-            if not state.tradable:
+            if link.compared is not None and not link.compared.agrees:
+                remedy = f"mtquant reconcile --broker {link.name}; it is compared again meanwhile."
+                found.append((f"the books differ: {link.name}: {link.compared}", remedy))
+            elif not state.tradable:
                 remedy = "mtquant doctor tells what is wrong; the engine goes on trying."
                 found.append((f"{link.name} is not traded: {state.why}", remedy))
         found += [

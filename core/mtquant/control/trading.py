@@ -210,10 +210,14 @@ class Trading:
         if chosen is not None:
             return chosen
         for name in wanted:
-            if states[name].tradable:
+            if states[name].tradable and symbol not in states[name].differs:
                 engine.wiring.links[name].symbols.instrument(symbol)  # says what is nearest
-        why = "; ".join(f"{name}: {states[name].why}" for name in wanted)
-        raise ConfigError("symbol", f"{symbol!r} can't be traded now ({why})", "mtquant doctor")
+        differ = {name: states[name].differs.get(symbol, "") for name in wanted}
+        why = "; ".join(
+            f"{name}: {states[name].why or f'the books differ: {differ[name]}'}" for name in wanted
+        )
+        remedy = "mtquant reconcile" if any(differ.values()) else "mtquant doctor"
+        raise ConfigError("symbol", f"{symbol!r} can't be traded now ({why})", remedy)
 
 
 def _kind(asked: OrderArguments) -> OrderType:

@@ -1,8 +1,15 @@
 """Deciding, as a pure function: events in, effects out."""
 
 from mtquant.decide.decider import Decider, Rules
-from mtquant.decide.entries import read_signal, read_suggestion, signal_body, stay_body
+from mtquant.decide.entries import (
+    read_signal,
+    read_suggestion,
+    signal_body,
+    stay_body,
+    take_accepted,
+)
 from mtquant.decide.events import (
+    Accepted,
     AccountSeen,
     Answered,
     BarClosed,
@@ -34,6 +41,7 @@ from mtquant.decide.persons import ApprovalRules, digest
 __all__ = [
     "EQUITY_MAX_AGE_S",
     "UNSURE",
+    "Accepted",
     "AccountSeen",
     "Answered",
     "ApprovalRules",
@@ -65,5 +73,6 @@ __all__ = [
     "read_suggestion",
     "signal_body",
     "stay_body",
+    "take_accepted",
     "take_target",
 ]

@@ -21,8 +21,9 @@ from mtquant.book import Book, ExpectedFlow, Leaving
 from mtquant.clock import SECOND, Ids
 from mtquant.combine import CombineRules
 from mtquant.contract import BreakerLevel, Level, Strategy
-from mtquant.decide.entries import flow_body, stay_body
+from mtquant.decide.entries import accepted_body, flow_body, stay_body, take_accepted
 from mtquant.decide.events import (
+    Accepted,
     AccountSeen,
     Answered,
     BarClosed,
@@ -103,6 +104,7 @@ class Decider:
             HaltSet: self._halt_set,
             Left: self._left,
             CashFlowExpected: self._cash_flow_expected,
+            Accepted: self._accepted,
         }
         self._kept: dict[str, BreakerState] = {}
         self._vetoes: list[int] = []
@@ -262,6 +264,7 @@ class Decider:
             book = self.book.account(name)
             book.tradable = name in event.tradable
             book.list_instruments(instruments)
+            book.differ(event.differing.get(name, {}))
         self.book.routes = dict(event.routes)
         for symbol in self.book.targets:
             self.pursuit.pursue(flow, symbol)
@@ -349,6 +352,15 @@ class Decider:
         elif known is not None:
             told += f"; it takes the place of {_paid(known.amount, currency)}"
         flow.tell(Level.INFO, f"{event.account}: {told}")
+
+    def _accepted(self, flow: Flow, event: Accepted) -> None:
+        """Take the broker's record over into the book; nothing is pursued because of it."""
+        name = event.comparison.account
+        body = accepted_body(event.comparison, event.by, event.why)
+        take_accepted(self.book.account(name), body)
+        flow.record("accepted", body, durable=True)
+        message = f"{name}: the broker's record is accepted by {event.by} ({event.why}): "
+        flow.tell(Level.WARNING, message + str(event.comparison))
 
     def _left(self, flow: Flow, event: Left) -> None:
         book = flow.book.account(event.name)

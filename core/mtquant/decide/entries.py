@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mtquant.book import ExpectedFlow, Leaving, Suggestion
+from mtquant.book import AccountBook, ExpectedFlow, Leaving, Suggestion
 from mtquant.clock import format_time, parse_time
+from mtquant.comparison import Comparison, strategies_part
 from mtquant.model import OrderRequest, Signal, plain
 
 _ORDER = TypeAdapter(OrderRequest)
@@ -98,3 +99,39 @@ def flow_body(account: str, flow: ExpectedFlow) -> dict[str, Any]:
         "by": flow.by,
         "why": flow.why,
     }
+
+
+def accepted_body(comparison: Comparison, by: str, why: str) -> dict[str, Any]:
+    """Return what a person accepted of a broker's record: each difference, before and after."""
+    positions = [
+        {
+            "instrument": each.instrument,
+            "before": plain(each.ours),
+            "after": plain(each.theirs),
+            "average_price": plain(each.average_price),
+            "strategies_before": plain(each.strategies),
+            "strategies_after": plain(strategies_part(each.strategies, each.theirs)),
+        }
+        for each in comparison.differing
+    ]
+    before, after = plain(comparison.our_balance), plain(comparison.their_balance)
+    return {
+        "account": comparison.account,
+        "by": by,
+        "why": why,
+        "positions": positions,
+        "balance": {"before": before, "after": after} if comparison.balance_differs else None,
+    }
+
+
+def take_accepted(account: AccountBook, body: dict[str, Any]) -> None:
+    """Fold what :func:`accepted_body` wrote: now, and again after a restart."""
+    for each in body["positions"]:
+        account.accept(
+            each["instrument"],
+            Decimal(each["after"]),
+            Decimal(each["average_price"]),
+            Decimal(each["strategies_after"]),
+        )
+    if body["balance"] is not None:
+        account.accept_balance(Decimal(body["balance"]["after"]))

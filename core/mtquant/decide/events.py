@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from mtquant.comparison import Compared, Comparison
 from mtquant.contract import Level
 from mtquant.model import (
     Account,
@@ -85,12 +86,16 @@ class OrderMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutesChanged:
-    """Which accounts can be traded, what they list, and where new exposure goes."""
+    """Which accounts can be traded, what they list, and where new exposure goes.
+
+    ``differing`` is, by account and symbol, where the broker's record isn't our book's.
+    """
 
     time: int
     tradable: frozenset[str]
     instruments: Mapping[str, Mapping[str, Instrument]]
     routes: Mapping[str, str | None]
+    differing: Mapping[str, Mapping[str, Compared]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +185,16 @@ class CashFlowExpected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A person accepted the broker's record of an account where it isn't what our book says."""
+
+    time: int
+    by: str
+    why: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
     """Nothing is left to do of what :class:`Leave` asked for."""
 
@@ -209,6 +224,7 @@ Event = (
     | Answered
     | HaltSet
     | CashFlowExpected
+    | Accepted
     | Left
     | Ticked
 )

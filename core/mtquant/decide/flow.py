@@ -125,6 +125,7 @@ class Flow:
             opened_by=book.trades.opened_by,
             drawdown=book.breaker.losses["peak"] if book.breaker else _ZERO,
             in_instrument=None if replaced is not None else exposures.at(symbol),
+            differs=str(book.differing.get(symbol, "")),
         )
 
     def _level(self, breaker: BreakerState | None, account: Account) -> BreakerLevel:

@@ -107,6 +107,9 @@ class Pursuit:
             self._wait(flow, target, f"{symbol}: no account takes new exposure now")
             return
         book = flow.book.account(name)
+        if (differs := book.differing.get(symbol)) is not None:
+            self._wait(flow, target, f"the books differ at {name}: {differs}")
+            return
         target.spent, target.waiting = True, ""
         if mode is Mode.MANUAL:
             body = {"signal": signal_body(target.signal), "account": name, "approved": False}

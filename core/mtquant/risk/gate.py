@@ -172,6 +172,7 @@ class _Review:
         self.stage = "breaker"
         _require_trading(state.breaker)
         self.stage = "gate"
+        _require_one_record(state)
         _require_equity(state)
         quote = _require_prices(state)
         watch = gate.watch
@@ -324,6 +325,12 @@ def _require_trading(level: BreakerLevel) -> None:
         raise Vetoed("trading_halted", "the loss breaker has halted trading until a person resets")
     if level >= BreakerLevel.REDUCING:
         raise Vetoed("reducing_only", "the loss breaker lets positions be reduced only")
+
+
+def _require_one_record(state: RiskState) -> None:
+    """Refuse where the broker's record of the instrument isn't our book's: what is held there?"""
+    if state.differs:
+        raise Vetoed("books_differ", f"{state.differs}: `mtquant reconcile` until they agree")
 
 
 def _require_equity(state: RiskState) -> None:
