@@ -1,0 +1,375 @@
+"""Deliberate faults of the order path: what the simulation must notice, or it proves nothing.
+
+Each is one plausible mistake, patched into the product's classes while a run lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+from tests.simulation.faults import KINDS
+from tests.simulation.world import simulate
+
+import mtquant.engine
+import mtquant.ledger
+import mtquant.link
+import mtquant.pool
+import mtquant.recover
+import mtquant.wire.remote
+from mtquant.book import AccountBook, Book, Working
+from mtquant.decide import Close
+from mtquant.decide.flow import Flow
+from mtquant.engine import Engine
+from mtquant.errors import BrokerError, OutcomeUnknown, Refused
+from mtquant.journal import Entry, Journal
+from mtquant.ledger import Ledger, Row
+from mtquant.link import Link
+from mtquant.model import CloseRequest, Fill, OrderReport, OrderRequest, OrderStatus
+from mtquant.orders import OrderDesk, Stage, Ticket
+from mtquant.pool import Session, first_able
+from mtquant.recover import Recovered, recover
+from mtquant.wire.guard import Guard
+
+Patch = Callable[[ExitStack], None]
+MUTATIONS: dict[str, tuple[str, Patch]] = {}
+"""By name: what the mistake is, in words, and what makes it."""
+MOST = 500
+
+
+def _mutation(what: str) -> Callable[[Patch], Patch]:
+    def register(make: Patch) -> Patch:
+        MUTATIONS[make.__name__] = what, make
+        return make
+
+    return register
+
+
+@contextmanager
+def mutated(name: str) -> Iterator[None]:
+    """Make the mistake called ``name`` for a while."""
+    with ExitStack() as stack:
+        MUTATIONS[name][1](stack)
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How many seeds a mutation took to be caught, None where it wasn't; and what caught it."""
+
+    name: str
+    seeds: int | None
+    why: str
+
+
+def hunt(name: str, most: int = MOST, first: int = 0) -> Verdict:
+    """Run seeds until the mutation is noticed in one that is clean without it."""
+    for count in range(1, most + 1):
+        seed = first + count - 1
+        with mutated(name):
+            found = simulate(seed, KINDS).failures
+        if found and not simulate(seed, KINDS).failures:
+            return Verdict(name, count, found[0])
+    return Verdict(name, None, "")
+
+
+def _swap(stack: ExitStack, owner: object, name: str, what: object) -> None:
+    stack.enter_context(patch.object(owner, name, what))
+
+
+@_mutation("a timed-out order is sent again under a new id")
+def resend_under_a_new_id(stack: ExitStack) -> None:
+    place = Link.place
+
+    async def twice(self: Link, order: OrderRequest) -> OrderReport:
+        try:
+            return await place(self, order)
+        except OutcomeUnknown:
+            cid = order.client_order_id
+            again = replace(order, client_order_id=f"{cid[:-1]}{'0' if cid[-1] != '0' else '1'}")
+            report = await place(self, again)
+            return replace(report, client_order_id=cid)
+
+    _swap(stack, Link, "place", twice)
+
+
+@_mutation("an order in doubt is taken for absent at once, and its wish decided afresh")
+def reroute_without_proof(stack: ExitStack) -> None:
+    def absent(self: OrderDesk, ticket: Ticket, why: str) -> None:
+        self._end(ticket, Stage.PROVEN_ABSENT, why)
+
+    _swap(stack, OrderDesk, "_doubt", absent)
+
+
+@_mutation("an order in doubt is taken for refused")
+def timeout_is_a_refusal(stack: ExitStack) -> None:
+    def refused(self: OrderDesk, ticket: Ticket, why: str) -> None:
+        self._end(ticket, Stage.REFUSED, why)
+
+    _swap(stack, OrderDesk, "_doubt", refused)
+
+
+@_mutation("a server's outcome_unknown is read as a refusal")
+def ignore_outcome_unknown(stack: ExitStack) -> None:
+    read = mtquant.wire.remote.error_in
+
+    def refusal(result: Any) -> BrokerError | None:  # noqa: ANN401 - the SDK's
+        error = read(result)
+        if isinstance(error, OutcomeUnknown):
+            return Refused("broker_rejected", error.message)
+        return error
+
+    _swap(stack, mtquant.wire.remote, "error_in", refusal)
+
+
+@_mutation("a restart forgets what was in doubt")
+def forget_doubts_on_restart(stack: ExitStack) -> None:
+    def forgetting(journal: Journal, book: Book, desk: OrderDesk) -> Recovered:
+        found = recover(journal, book, desk)
+        for ticket in [*desk.in_doubt()]:
+            del desk.tickets[ticket.client_order_id]
+            book.account(ticket.account).done(ticket.client_order_id)
+        return found
+
+    _swap(stack, mtquant.engine, "recover", forgetting)
+
+
+@_mutation("a restart takes what was sent and not answered for refused")
+def restart_takes_sent_for_refused(stack: ExitStack) -> None:
+    def hasty(journal: Journal, book: Book, desk: OrderDesk) -> Recovered:
+        found = recover(journal, book, desk)
+        for ticket in desk.in_doubt():
+            ticket.stage, ticket.status = Stage.REFUSED, OrderStatus.REJECTED
+            book.account(ticket.account).done(ticket.client_order_id)
+        return found
+
+    _swap(stack, mtquant.engine, "recover", hasty)
+
+
+@_mutation("an execution that is heard of twice is counted twice")
+def count_a_fill_twice(stack: ExitStack) -> None:
+    take, fold = OrderDesk.take_fill, AccountBook.fold
+
+    def taken(self: OrderDesk, account: str, fill: Fill) -> None:
+        self._book.account(account).executions.discard(fill.execution_id)
+        take(self, account, fill)
+
+    def folded(self: AccountBook, fill: Fill) -> bool:
+        self.executions.discard(fill.execution_id)
+        return fold(self, fill)
+
+    _swap(stack, OrderDesk, "take_fill", taken)
+    _swap(stack, AccountBook, "fold", folded)
+
+
+@_mutation("the cursor isn't read back from the journal")
+def drop_the_cursor(stack: ExitStack) -> None:
+    folds: Any = mtquant.recover._FOLDS
+    stack.enter_context(patch.dict(folds, {"cursor": lambda *_: None}))
+
+
+@_mutation("the cursor moves on past executions that weren't taken in")
+def skip_past_executions(stack: ExitStack) -> None:
+    changes = Link.changes
+
+    async def without_fills(self: Link, since: str | None, wait_s: float = 0) -> Any:  # noqa: ANN401 - the model's
+        found = await changes(self, since, wait_s)
+        return replace(found, fills=())
+
+    _swap(stack, Link, "changes", without_fills)
+
+
+@_mutation("not found is proof enough: no fence")
+def settle_without_a_fence(stack: ExitStack) -> None:
+    async def believed(self: OrderDesk, link: Link, ticket: Ticket, *, fenced: bool) -> None:
+        del fenced
+        self._end(ticket, Stage.PROVEN_ABSENT, f"{link.name} says it isn't there")
+
+    _swap(stack, OrderDesk, "_prove_absent", believed)
+
+
+@_mutation("the intent is written after the order was sent")
+def journal_after_sending(stack: ExitStack) -> None:
+    send, append = OrderDesk.send, Journal.append
+    kept: dict[str, tuple[Journal, dict[str, Any]]] = {}
+
+    def held_back(
+        self: Journal, kind: str, body: dict[str, Any], *, durable: bool = False
+    ) -> Entry:
+        if kind == "intent":
+            kept[body["client_order_id"]] = self, body
+            return Entry(0, 0, kind, body)
+        return append(self, kind, body, durable=durable)
+
+    async def sent(self: OrderDesk, link: Link, effect: Any, ticket: Ticket) -> None:  # noqa: ANN401 - an effect
+        try:
+            await send(self, link, effect, ticket)
+        finally:
+            journal, body = kept.pop(ticket.client_order_id)
+            if not getattr(journal, "dead", False):
+                append(journal, "intent", body, durable=True)
+
+    _swap(stack, Journal, "append", held_back)
+    _swap(stack, OrderDesk, "send", sent)
+
+
+@_mutation("a durable entry isn't committed")
+def no_commit(stack: ExitStack) -> None:
+    append = Journal.append
+
+    def lazy(self: Journal, kind: str, body: dict[str, Any], *, durable: bool = False) -> Entry:
+        del durable
+        return append(self, kind, body)
+
+    _swap(stack, Journal, "append", lazy)
+
+
+@_mutation("a position is closed at the other account")
+def close_at_the_wrong_account(stack: ExitStack) -> None:
+    dispatch = Engine._dispatch
+
+    def crossed(self: Engine, effect: Any) -> None:  # noqa: ANN401 - an effect
+        if isinstance(effect, Close):
+            names = [each for each in self.wiring.links if each != effect.account]
+            effect = replace(effect, account=names[0])
+        dispatch(self, effect)
+
+    _swap(stack, Engine, "_dispatch", crossed)
+
+
+@_mutation("an order in doubt holds up no other order in its instrument")
+def trade_on_in_doubt(stack: ExitStack) -> None:
+    def busy(self: Flow, symbol: str) -> bool:
+        return any(
+            each.instrument == symbol and each.status is not OrderStatus.IN_DOUBT
+            for book in self.book.accounts.values()
+            for each in book.working.values()
+        )
+
+    def unsure(self: Flow, symbol: str) -> bool:
+        del self, symbol
+        return False
+
+    _swap(stack, Flow, "busy", busy)
+    _swap(stack, Flow, "unsure", unsure)
+
+
+@_mutation("an order in doubt counts in no limit")
+def doubt_does_not_count(stack: ExitStack) -> None:
+    doubt = OrderDesk._doubt
+
+    def uncounted(self: OrderDesk, ticket: Ticket, why: str) -> None:
+        book = self._book.account(ticket.account)
+        working: Working = book.working[ticket.client_order_id]
+        take = book.exposures.work if working.opens else book.exposures.close
+        take(working.instrument, working.side, -working.quantity)
+        doubt(self, ticket, why)
+
+    _swap(stack, OrderDesk, "_doubt", uncounted)
+
+
+@_mutation("an order is done with before its executions are in the book")
+def done_before_its_executions(stack: ExitStack) -> None:
+    acknowledge = OrderDesk._acknowledge
+
+    async def hasty(self: OrderDesk, link: Link, ticket: Ticket, report: OrderReport) -> None:
+        nothing = replace(report, fills=(), filled_quantity=report.filled_quantity * 0)
+        await acknowledge(self, link, ticket, nothing)
+
+    _swap(stack, OrderDesk, "_acknowledge", hasty)
+
+
+@_mutation("the server sends what it is given, however often: no ledger before the broker")
+def no_ledger(stack: ExitStack) -> None:
+    async def every_time(self: Guard, request: Any, send: Any) -> OrderReport:  # noqa: ANN401 - as the guard
+        del self
+        report: OrderReport = await send(request)
+        return report
+
+    _swap(stack, Guard, "_once", every_time)
+
+
+@_mutation("the server's ledger is written after the broker was asked")
+def ledger_after_sending(stack: ExitStack) -> None:
+    begin, send = Ledger.begin, Guard._send
+
+    def looked_up(self: Ledger, request: Any) -> Row | None:  # noqa: ANN401 - as the ledger
+        return self.find(request.client_order_id)
+
+    async def sent(self: Guard, request: Any, act: Any) -> OrderReport:  # noqa: ANN401 - as the guard
+        async def then_written(order: OrderRequest | CloseRequest) -> OrderReport:
+            try:
+                report: OrderReport = await act(order)
+            finally:
+                if not getattr(self._ledger, "dead", False):
+                    begin(self._ledger, order)
+            return report
+
+        return await send(self, request, then_written)
+
+    _swap(stack, Ledger, "begin", looked_up)
+    _swap(stack, Guard, "_send", sent)
+
+
+@_mutation("what a dead server was sending counts as never sent")
+def a_crash_frees_the_id(stack: ExitStack) -> None:
+    def freed(self: Ledger) -> None:
+        for account, cid, owner in self._db.execute(
+            "SELECT account, client_order_id, owner FROM orders WHERE state = 'pending'"
+        ).fetchall():
+            ours = owner == self._owner
+            if not (cid in self._sending if ours else self._lives(owner)):
+                self._db.execute(
+                    "UPDATE orders SET state = 'void' WHERE account = ? AND client_order_id = ?",
+                    (account, cid),
+                )
+
+    _swap(stack, Ledger, "_forsake", freed)
+
+
+@_mutation("a venue's not found is believed at once, whatever its settling window")
+def no_settling_window(stack: ExitStack) -> None:
+    async def none(self: Guard) -> int:
+        del self
+        return -1
+
+    _swap(stack, Guard, "_settling", none)
+
+
+@_mutation("cancelling an unknown id says that it is fenced, and fences nothing")
+def a_fence_of_paper(stack: ExitStack) -> None:
+    def pretended(self: Ledger, client_order_id: str) -> Row:
+        return self._row(client_order_id) or Row("", mtquant.ledger.State.VOID, 0, "")
+
+    _swap(stack, Ledger, "fence", pretended)
+
+
+@_mutation("after an unknown outcome the next server of the account is tried")
+def try_the_next_server_in_doubt(stack: ExitStack) -> None:
+    async def eager(sessions: Any, use: Any, *, waits: bool = False) -> Any:  # noqa: ANN401 - as the pool
+        try:
+            return await first_able(sessions, use, waits=waits)
+        except OutcomeUnknown:
+            return await first_able(sessions[::-1], use, waits=waits)
+
+    _swap(stack, mtquant.link, "first_able", eager)
+
+
+@_mutation("a fault of a call changes nothing: only the health check is believed")
+def trust_the_health_check(stack: ExitStack) -> None:
+    def nothing(self: Session, problem: str) -> None:
+        del self, problem
+
+    _swap(stack, Session, "_suspect", nothing)
+
+
+@_mutation("what somebody else trades in the account is taken for ours")
+def adopt_a_foreign_order(stack: ExitStack) -> None:
+    def ours(self: AccountBook, fill: Fill) -> Any:  # noqa: ANN401 - a decimal
+        del self
+        return fill.quantity * 0
+
+    _swap(stack, AccountBook, "_foreign", ours)

@@ -1,0 +1,121 @@
+"""``python -m tests.simulation``: many seeds, what went wrong in them, and what they covered."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.faults import KINDS, KNOWN
+from tests.simulation.world import Result, simulate
+
+from mtquant.orders import MOVES
+
+SEEDS_FILE = Path(__file__).with_name("seeds.txt")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A seed that failed once: with which known faults switched on, and why."""
+
+    seed: int
+    faults: tuple[str, ...]
+    why: str
+
+
+def kept_seeds() -> list[Kept]:
+    """Read the seeds that ever failed."""
+    found = []
+    for line in SEEDS_FILE.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            seed, faults, why = line.split(maxsplit=2)
+            names = () if faults == "-" else tuple(faults.split(","))
+            found.append(Kept(int(seed), names, why))
+    return found
+
+
+class Tally:
+    """What many runs came to."""
+
+    def __init__(self) -> None:
+        self.runs = self.orders = self.idle = self.untouched = 0
+        self.injected: Counter[str] = Counter()
+        self.moves: Counter[str] = Counter()
+        self.failed: list[Result] = []
+        self.virtual_s = 0.0
+
+    def add(self, result: Result) -> None:
+        self.runs += 1
+        self.orders += result.orders
+        self.virtual_s += result.seconds
+        self.idle += not result.orders
+        self.untouched += not result.injected
+        self.injected += result.injected
+        self.moves += result.moves
+        if result.failures:
+            self.failed.append(result)
+
+    def lines(self, seconds: float) -> Iterable[str]:
+        yield (
+            f"{self.runs} schedules in {seconds:.1f} s ({self.runs / seconds:.2f} a second),"
+            f" {self.virtual_s / 3600:.1f} virtual hours, {self.orders} orders taken by exchanges;"
+            f" {self.untouched} without a fault, {self.idle} without an order"
+        )
+        yield f"faults injected ({sum(self.injected.values())}):"
+        yield from (f"  {kind:20}{self.injected[kind]:8}" for kind in KINDS)
+        yield from (f"  {kind:20}{self.injected[kind]:8}" for kind in KNOWN if self.injected[kind])
+        yield "moves of orders:"
+        for before, afters in MOVES.items():
+            for after in sorted(afters):
+                move = f"{before} -> {after}"
+                yield f"  {move:32}{self.moves[move]:8}"
+
+
+def commit() -> str:
+    """Return what is checked out, marked where it was changed."""
+    root = Path(__file__).parent
+    asked = ["git", "describe", "--always", "--dirty"]
+    found = subprocess.run(asked, cwd=root, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, help="how many (default 100)")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--log", action="store_true", help="print what happened in each")
+    parser.add_argument("--only", help="fault kinds, by commas; default all")
+    parser.add_argument("--with", dest="known", default="", help=f"known ones: {','.join(KNOWN)}")
+    asked = parser.parse_args(arguments)
+    kinds = KINDS if asked.only is None else tuple(each for each in asked.only.split(",") if each)
+    kinds += tuple(each for each in asked.known.split(",") if each)
+    odd = set(kinds) - {*KINDS, *KNOWN}
+    if odd:
+        parser.error(f"no such fault: {', '.join(sorted(odd))}")
+
+    tally, started, now = Tally(), time.perf_counter(), commit()
+    kept = [] if asked.log or asked.only else [each.seed for each in kept_seeds()]
+    for seed in dict.fromkeys([*kept, *range(asked.first, asked.first + asked.seeds)]):
+        result = simulate(seed, kinds)
+        tally.add(result)
+        if asked.log:
+            _print("\n".join(result.log))
+        if result.failures:
+            options = f" --only {asked.only}" if asked.only else ""
+            options += f" --with {asked.known}" if asked.known else ""
+            replay = f"python -m tests.simulation --first {seed} --seeds 1 --log{options}"
+            _print(f"FAILED seed {seed}, commit {now}: {result.failures[0]} | replay: {replay}")
+    for line in tally.lines(time.perf_counter() - started):
+        _print(line)
+    _print(f"{len(tally.failed)} failed" if tally.failed else "all clean")
+    return 1 if tally.failed else 0
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

@@ -1,0 +1,467 @@
+"""A world made from one seed: the real engine, the real wire, real accounts, and a bad day.
+
+Everything runs inline on trio with a clock that jumps and a scheduler that the seed shuffles, so
+that the same seed is the same run to the letter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import anyio
+import trio
+from anyio.abc import TaskGroup
+from tests.simulation.checks import Checks, Disk, Known
+from tests.simulation.faults import KINDS, Plan, draw
+from tests.simulation.venue import CATALOGUE, Account, Endpoint, VirtualClock
+from trio.testing import MockClock
+
+from mtquant import Settings, Strategy
+from mtquant.clock import Ids, ManualClock, Random, seeded
+from mtquant.decide import Decider, Event
+from mtquant.engine import Engine, Observer, Wiring
+from mtquant.feed import Replay
+from mtquant.journal import Entry, Journal
+from mtquant.link import Link
+from mtquant.model import Bar, Fill, Signal
+from mtquant.orders import Stage, Ticket
+from mtquant.pool import Session, Watch
+from mtquant.risk import BreakerRules, Gate
+from mtquant.symbols import Spelling
+
+SYMBOLS = ("EUR/USD", "USD/JPY")
+BARS = 26
+CALM_BARS = 4
+ENDPOINTS = ("paper-a#0", "paper-a#1", "paper-b#0")
+_QUIET_S = 400.0
+_FOREVER_S = 20_000.0
+_WATCH = Watch(health_interval_s=8, recheck_s=1, backoff_s=0.5, backoff_limit_s=8)
+
+
+class Dice(Strategy[Settings]):
+    """Wants something else at most bars; what it wants follows from the bar's time alone."""
+
+    name = "dice"
+    seed = 0
+    calm_from = 0
+    far = 1
+
+    def on_bar(self, bar: Bar) -> Signal | None:
+        if bar.time >= self.calm_from:
+            return self.flat("the end")
+        text = f"{self.seed} {bar.instrument} {bar.time}"
+        drawn = hashlib.sha256(text.encode()).digest()
+        distance = self.far * Decimal(2 + drawn[1] % 8) / 1000 * round(Decimal(bar.close), 3)
+        if drawn[0] < 90:
+            return self.long("dice", stop_distance=distance)
+        if drawn[0] < 180:
+            return self.short("dice", stop_distance=distance)
+        return self.flat("dice") if drawn[0] < 220 else None
+
+
+class MortalJournal(Journal):
+    """The engine's journal; when its process dies, what wasn't committed is gone."""
+
+    dead = False
+    on_append: Callable[[str, dict[str, Any]], None]
+
+    def append(self, kind: str, body: dict[str, Any], *, durable: bool = False) -> Entry:
+        if self.dead:
+            return Entry(0, 0, kind, body)
+        entry = super().append(kind, body, durable=durable)
+        self.on_append(kind, body)
+        return entry
+
+    def flush(self) -> None:
+        if not self.dead:
+            super().flush()
+
+    def close(self) -> None:
+        if not self.dead:
+            super().close()
+
+    def die(self) -> None:
+        self.dead = True
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._db.close()
+        if self._lock is not None:
+            self._lock.close()
+
+
+@dataclass
+class Life(Observer):
+    """One process of ours, from its start to its end or death."""
+
+    world: World
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    over: bool = False
+    killed: bool = False
+    journal: MortalJournal | None = None
+    engine: Engine | None = None
+
+    def on_sending(self, ticket: Ticket, link: Link) -> None:  # noqa: ARG002 - its base's
+        if self.engine is not None and not self.over:
+            self.world.checks.sending(self.engine, ticket)
+            self.world.passed("sending")
+
+    def on_event(self, event: Event) -> None:  # noqa: ARG002 - its base's
+        if self.engine is not None and not self.over:
+            self.world.checks.event(self.engine)
+
+    def kill(self, why: str) -> None:
+        """SIGKILL: nothing more is written or sent, whatever still unwinds."""
+        if self.over or self.journal is None or self.engine is None:
+            return
+        self.world.note(f"our process is killed: {why}")
+        self.world.plan.injected["killed"] += 1
+        self.over = self.killed = True
+        self.journal.die()
+
+        async def nothing() -> None:
+            """Wait for nothing: a dead process waits for no answer."""
+
+        self.engine.idle = nothing  # type: ignore[method-assign]
+        self.scope.cancel()
+
+
+class Pace(Replay):
+    """The replay at an uneven pace, then calm: faults end, and the strategies want nothing."""
+
+    world: World
+
+    async def before_step(self, time: int, engine: Engine) -> None:
+        world = self.world
+        if time > world.calm_after:
+            if not world.plan.calm:
+                await world.calm_down()
+            await world.quiet(engine)
+        else:
+            await anyio.sleep(world.pace.random() ** 2 * 12)
+
+
+class World:
+    """All there is in one run."""
+
+    def __init__(
+        self,
+        seed: int,
+        folder: Path,
+        clock: MockClock,
+        kinds: tuple[str, ...] = KINDS,
+    ) -> None:
+        self.seed, self.folder, self._trio_clock = seed, folder, clock
+        self.plan: Plan = draw(seed, ENDPOINTS, kinds)
+        self.pace: Random = seeded(seed + 2_000_003)
+        self.log: list[str] = []
+        self.orders = 0
+        self.bars_done = 0
+        self.moves: Counter[str] = Counter()
+        self.points: Counter[str] = Counter()
+        self.clock = VirtualClock(self.now)
+        self.symbols = SYMBOLS
+        self.walk = {"seed": seed + 1, "bars": BARS, "timeframe": "H1"}
+        self.checks = Checks(self)
+        self.known = Known()
+        self.accounts = {
+            "paper-a": Account(self, "paper-a", Spelling(suffix=".a"), "1000"),
+            "paper-b": Account(self, "paper-b", Spelling(separator="_"), "100"),
+        }
+        for name in ENDPOINTS:
+            account = self.accounts[name.split("#", maxsplit=1)[0]]
+            account.endpoints.append(Endpoint(account, name))
+        self.calm_after = 0
+        self.life: Life | None = None
+        self._disk: Disk | None = None
+        self._group: TaskGroup | None = None
+        self._lives = 0
+
+    def now(self) -> float:
+        return float(self._trio_clock.current_time())
+
+    def note(self, text: str) -> None:
+        self.log.append(f"{self.now():9.3f} {text}")
+
+    def later(self, what: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:  # noqa: ANN401 - as given
+        """Let something happen later, whoever lives by then."""
+        if self._group is not None:
+            self._group.start_soon(what, *args)
+
+    def disk(self) -> Disk:
+        if self._disk is None:
+            self._disk = Disk(str(self.folder / "journal" / "journal.db"))
+        return self._disk
+
+    def fills(self, client_order_id: str) -> list[Fill]:
+        """Return every execution of an order of ours, at whatever exchange."""
+        return [
+            fill
+            for account in self.accounts.values()
+            if (order_id := account.exchange.by_client_id.get(client_order_id)) is not None
+            for _, fill in account.broker.executions(0, order_id, None, 1 << 30)
+        ]
+
+    def passed(self, point: str) -> None:
+        """Count a point of the order path; a kill may be waiting there."""
+        self.points[point] += 1
+        for kill in self.plan.kills:
+            if kill.point == point and kill.count == self.points[point] and self.life is not None:
+                if not self.plan.calm:
+                    self.life.kill(f"at {point} {kill.count}")
+                return
+
+    async def calm_down(self) -> None:
+        """End the faults; somebody else who traded in our accounts takes his positions away."""
+        self.note("faults end")
+        self.plan.calm = True
+        for account in self.accounts.values():
+            for symbol in SYMBOLS:
+                await account.trade_beside(symbol, -account.foreign[symbol])
+
+    async def _trade_beside(self, at: float) -> None:
+        await anyio.sleep(at)
+        if not self.plan.calm:
+            chance = self.plan.generator("foreign")
+            account = self.accounts[chance.choice(sorted(self.accounts))]
+            quantity = chance.choice((-1, 1)) * 1000 * chance.randint(1, 5)
+            await account.trade_beside(chance.choice(SYMBOLS), quantity)
+
+    async def quiet(self, engine: Engine) -> None:
+        """Wait until nothing is in doubt and every account is traded again."""
+        with anyio.move_on_after(_QUIET_S):
+            while engine.desk.in_doubt() or not all(  # noqa: ASYNC110 - an event would be ours
+                each.state().tradable for each in engine.wiring.links.values()
+            ):
+                await anyio.sleep(0.5)
+            return
+        for ticket in engine.desk.in_doubt():
+            self.checks.fail("I6", f"{ticket.client_order_id} in doubt {_QUIET_S:g} s after faults")
+        for link in engine.wiring.links.values():
+            if not link.state().tradable:
+                text = f"{link.name} isn't traded {_QUIET_S:g} s after the last fault"
+                self.checks.fail("I6", f"{text}: {link.state().why}")
+
+    # --- its life --------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        with anyio.move_on_after(_FOREVER_S) as limit:
+            async with anyio.create_task_group() as group:
+                self._group = group
+                for kill in self.plan.kills:
+                    if kill.point == "time":
+                        group.start_soon(self._kill_at, kill.count)
+                for at in self.plan.foreign:
+                    group.start_soon(self._trade_beside, at)
+                while not await self._live():
+                    self._lives += 1
+                    await anyio.sleep(self.plan.pause(0.0, 10.0))
+                group.cancel_scope.cancel()
+        if limit.cancelled_caught:
+            self.checks.fail("I6", f"the run is stuck after {_FOREVER_S:g} virtual seconds")
+
+    async def _kill_at(self, time: float) -> None:
+        await anyio.sleep(time)
+        if self.life is not None and not self.plan.calm:
+            self.life.kill(f"at {time} s")
+
+    async def _live(self) -> bool:
+        """Run one process of ours; True where it came to its end alive."""
+        life = self.life = Life(self)
+        try:
+            with life.scope:
+                engine, feed = self._engine(life)
+                life.engine = engine
+
+                async def to_the_end(running: Engine) -> None:
+                    await feed(running)
+                    await running.idle()
+                    await self.quiet(running)
+                    self.checks.at_the_end(running)
+
+                await engine.run(to_the_end, first=self.checks.recovered)
+        except Exception as error:  # noqa: BLE001 - whatever kills the engine is a finding
+            if not life.over:  # what is killed may unwind as it likes
+                self.note("".join(traceback.format_exception(error)))
+                self.checks.fail("crash", f"the engine died: {_leaf(error)!r}")
+                return True
+        life.over = True
+        if life.killed:
+            return False
+        try:
+            self._recover_once_more()
+        except Exception as error:  # noqa: BLE001 - likewise
+            self.checks.fail("crash", f"a restart died: {error!r}")
+        return True
+
+    def _recover_once_more(self) -> None:
+        """Restart once more, without a broker: what is on disk now is what was known (I7)."""
+        life = Life(self)
+        engine, _ = self._engine(life)
+        from mtquant.recover import recover  # noqa: PLC0415 - mutations replace it
+
+        recover(engine.wiring.journal, engine.book, engine.desk)
+        self.checks.recovered(engine)
+        engine.wiring.journal.close()
+
+    def _engine(self, life: Life) -> tuple[Engine, Pace]:
+        clock = ManualClock()
+        journal = life.journal = MortalJournal(self.folder / "journal", clock)
+
+        def appended(kind: str, body: dict[str, Any]) -> None:
+            self.known.take(kind, body)
+            if kind in {"intent", "order", "told", "mismatch", "routes"}:
+                shown = body.get("message") or " ".join(f"{k}={v}" for k, v in body.items())
+                self.note(f"  journal {kind}: {shown[:200]}")
+            self.passed("append")
+
+        journal.on_append = appended
+        source = CATALOGUE.make("source", "walk", self.walk)
+        bars = {symbol: source.bars(symbol) for symbol in SYMBOLS}
+        times = bars[SYMBOLS[0]].time
+        clock.set(journal.newest_time() or times[0])
+        self.calm_after = times[BARS - CALM_BARS]
+        gate = Gate(
+            CATALOGUE.make("sizer", "fixed_fraction", {"fraction": "0.001"}),
+            [CATALOGUE.make("check", name, {}) for name in ("open_orders",)],
+            BreakerRules(),
+        )
+        strategies = [self._dice(symbol, source.timeframe()) for symbol in SYMBOLS]
+        ids = Ids(clock, seeded(self.seed * 1000 + self._lives))
+        engine = Engine(
+            Wiring(
+                clock=clock,
+                journal=journal,
+                decider=Decider(strategies, gate, ids),
+                links={name: self._link(each, life) for name, each in self.accounts.items()},
+                preference=lambda _: ("paper-a", "paper-b"),
+                symbols=SYMBOLS,
+                observer=life,
+            )
+        )
+        feed = Pace(bars, clock)
+        feed.world = self
+        return engine, feed
+
+    def _dice(self, symbol: str, timeframe: Any) -> Dice:  # noqa: ANN401 - the model's
+        dice = Dice(
+            Settings(),
+            strategy_id="dice",
+            instruments=(symbol,),
+            timeframe=timeframe,
+            indicators=lambda name, settings: CATALOGUE.make("indicator", name, settings),
+        )
+        dice.seed, dice.calm_from = self.seed, self.calm_after
+        # A stop closes the whole position, somebody else's part too: out of reach, then.
+        dice.far = 8 if self.plan.foreign else 1
+        return dice
+
+    def _link(self, account: Account, life: Life) -> Link:
+        sessions = [
+            Session(each.name, lambda each=each: each.connect(life), _WATCH, seeded(number))  # type: ignore[misc]
+            for number, each in enumerate(account.endpoints)
+        ]
+        return Link(account.name, sessions, account.spelling)
+
+    def close(self) -> None:
+        if self._disk is not None:
+            self._disk.close()
+        for account in self.accounts.values():
+            account.broker.close()
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+@dataclass
+class Result:
+    """What one run came to."""
+
+    seed: int
+    failures: list[str]
+    log: list[str]
+    injected: Counter[str]
+    moves: Counter[str]
+    orders: int
+    seconds: float
+
+
+@contextmanager
+def _seeded_scheduler(seed: int) -> Iterator[None]:
+    """Let the seed shuffle the order in which tasks run; trio keeps this to itself."""
+    run: Any = trio._core._run
+    before = run._ALLOW_DETERMINISTIC_SCHEDULING, run._r
+    run._ALLOW_DETERMINISTIC_SCHEDULING, run._r = True, seeded(seed)
+    try:
+        yield
+    finally:
+        run._ALLOW_DETERMINISTIC_SCHEDULING, run._r = before
+
+
+@contextmanager
+def _counted_moves(moves: Counter[str]) -> Iterator[None]:
+    move = Ticket.move
+
+    def counted(self: Ticket, stage: Stage) -> None:
+        before = self.stage
+        move(self, stage)
+        moves[f"{before} -> {stage}"] += 1
+
+    Ticket.move = counted  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Ticket.move = move  # type: ignore[method-assign]
+
+
+@cache
+def _list_tools() -> None:
+    """List the servers' tools once, so that the first run is no other than the later ones."""
+    clock = MockClock(autojump_threshold=0)
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(0, Path(folder), clock, ())
+        endpoint = world.accounts["paper-a"].endpoints[0]
+
+        async def listed() -> None:
+            async with endpoint.connect(Life(world)):
+                pass
+
+        anyio.run(listed, backend="trio", backend_options={"clock": clock})
+        world.close()
+
+
+def simulate(seed: int, kinds: tuple[str, ...] = KINDS) -> Result:
+    """Run the world of ``seed`` to its end."""
+    _list_tools()
+    clock = MockClock(autojump_threshold=0)
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it; an fsync there costs nothing
+    logging.getLogger("mtquant").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        world = World(seed, Path(folder), clock, kinds)
+        try:
+            with _seeded_scheduler(seed), _counted_moves(world.moves):
+                anyio.run(world.run, backend="trio", backend_options={"clock": clock})
+        finally:
+            world.close()
+        return Result(
+            seed=seed,
+            failures=world.checks.failures,
+            log=world.log,
+            injected=world.plan.injected,
+            moves=world.moves,
+            orders=world.orders,
+            seconds=world.now(),
+        )
