@@ -225,7 +225,7 @@ class Engine:
                     self.tell(effect)
                 case Submit() | Close():
                     self._dispatch(effect)
-                case Leave():
+                case Leave() if effect.account in self.wiring.links:
                     self._leave(self.wiring.links[effect.account])
         if isinstance(event, Filled):
             account, fill = event.name, event.fill

@@ -463,3 +463,26 @@ def _fill_nobody_made(account: str) -> dict[str, Any]:
             "commission": "7",
         },
     }
+
+
+@pytest.mark.parametrize("flatten", [True, False])
+async def test_a_halt_leaves_the_others_where_an_account_is_no_longer_configured(
+    tmp_path: Path,
+    flatten: bool,  # noqa: FBT001 - a parameter of the case
+) -> None:
+    journal = Journal(tmp_path / "journal", ManualClock())
+    body = {"account": "gone", "balance": "0", "positions": [], "cursor": ""}
+    journal.append("opened", body)
+    journal.close()
+    with Desk(tmp_path).engine() as (engine, _, _):
+
+        async def halt(running: Engine) -> None:
+            answer = await Commands(running).run(
+                "halt", {"why": "a drill", "by": "ann", "flatten": flatten}
+            )
+            assert answer["failed"] == [
+                {"account": "gone", "problem": "it is not in the configuration any more"}
+            ]
+
+        await engine.run(halt)
+    assert engine.book.halted

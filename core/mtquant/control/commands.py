@@ -165,8 +165,13 @@ class Commands:
         with anyio.move_on_after(_HALT_ANSWER_S):
             await engine.left()
         problems = engine.withdrawal.problems
+        gone = {
+            name: "it is not in the configuration any more"
+            for name in engine.book.accounts
+            if name not in engine.wiring.links
+        }
         failed = [
-            {"account": name, "problem": problems.get(name, "no answer yet")}
+            {"account": name, "problem": (gone | problems).get(name, "no answer yet")}
             for name in self._still_leaving()
         ]
         return {"halted": engine.book.halted, "flatten": asked.flatten, "failed": failed}
