@@ -76,10 +76,10 @@ def read_anchor(path: Path, trusted: str = "") -> Anchored:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror}") from error
-    whole, torn = lines[:-1], lines[-1]
     heads: dict[int, bytes] = {}
     key = trusted
-    for number, text in enumerate(whole, 1):
+    # What follows the last line's end is torn, by an engine that died while it wrote.
+    for number, text in enumerate(lines[:-1], 1):
         try:
             line = json.loads(text)
             if number == 1 and "public_key" in line:
@@ -91,7 +91,6 @@ def read_anchor(path: Path, trusted: str = "") -> Anchored:
             heads[seq] = bytes.fromhex(head)
         except (ValueError, KeyError, TypeError, InvalidSignature):
             raise JournalError(f"{path}: line {number} is not what was anchored") from None
-    del torn  # an engine that died while it wrote: the head before it is still good
     return Anchored(heads, key)
 
 

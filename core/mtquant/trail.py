@@ -138,14 +138,16 @@ def story(folder: Path, client_order_id: str) -> list[tuple[Row, dict[str, Any]]
     instrument and strategy. Raises JournalError where the journal knows no such order.
     """
     with opened(folder) as journal:
-        before: dict[str, tuple[Row, dict[str, Any]]] = {}
+        before: dict[tuple[str, ...], tuple[Row, dict[str, Any]]] = {}
         found: list[tuple[Row, dict[str, Any]]] = []
         orders: set[str] = set()
         for row in rows(journal):
             body = json.loads(row.body)
             known = about(body)
-            if row.kind in {"signal", "verdict", "suggestion", "suggestion_ended"} and not found:
-                before[f"{row.kind} {_topic(row.kind, body)}"] = (row, body)
+            if row.kind in {"signal", "verdict"} and not found:
+                # A later one of the same symbol, strategy and account takes its place.
+                topic = (row.kind, known["instrument"], known["strategy"], known["account"])
+                before[topic] = (row, body)
             if known["client_order_id"] == client_order_id:
                 if row.kind == "intent":
                     found += _causes(before, known)
@@ -163,32 +165,18 @@ def story(folder: Path, client_order_id: str) -> list[tuple[Row, dict[str, Any]]
     return found
 
 
-def _topic(kind: str, body: dict[str, Any]) -> str:
-    """Return what a later entry of the same kind would take the place of."""
-    known = about(body)
-    if kind in {"suggestion", "suggestion_ended"}:
-        return str(body.get("number", ""))
-    where = known["account"] if kind == "verdict" else ""
-    return f"{known['instrument']} {known['strategy']} {where}"
-
-
 def _causes(
-    before: dict[str, tuple[Row, dict[str, Any]]], known: dict[str, str]
+    before: dict[tuple[str, ...], tuple[Row, dict[str, Any]]], known: dict[str, str]
 ) -> list[tuple[Row, dict[str, Any]]]:
     """Return the signals and the verdict that led to an order, oldest first."""
-    symbol = known["instrument"]
     strategies = known["strategy"].split("+")
-    causes = [
-        (row, body)
-        for row, body in before.values()
-        if about(body)["instrument"] == symbol
-        and (
-            (row.kind == "signal" and about(body)["strategy"] in strategies)
-            or (row.kind == "verdict" and about(body)["account"] == known["account"])
-        )
-    ]
-    verdicts = [each for each in causes if each[0].kind == "verdict"]
-    signals = [each for each in causes if each[0].kind == "signal"]
-    newest = max(verdicts, key=lambda each: each[0].seq, default=None)
-    chosen = signals + ([newest] if newest else [])
-    return sorted(chosen, key=lambda each: each[0].seq)
+    signals, verdicts = [], []
+    for (kind, symbol, strategy, account), cause in before.items():
+        if symbol != known["instrument"]:
+            continue
+        if kind == "signal" and strategy in strategies:
+            signals.append(cause)
+        elif kind == "verdict" and account == known["account"]:
+            verdicts.append(cause)
+    newest = sorted(verdicts, key=lambda each: each[0].seq)[-1:]
+    return sorted(signals + newest, key=lambda each: each[0].seq)

@@ -22,37 +22,12 @@ def show_check(answer: dict[str, Any]) -> int:
     return 0 if answer["approved"] else 1
 
 
-def client_order_id_of(path: Path, order: str, broker: str | None) -> str:
-    """Return the client order id of an order that is named by it, or by the broker's id.
-
-    Raises ConfigError where the journal knows no such order, or several.
-    """
-    file = Path(load_config(path).engine.state_dir) / "journal.db"
-    if not file.exists():
-        raise ConfigError(str(file), "no engine has run here", f"mtquant run --config {path}")
-    with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True) as journal:
-        found = _found(journal, order, broker)
-    journal.close()
-    if found is None:
-        remedy = "`mtquant log --kind order` lists those there are."
-        raise ConfigError("order", f"the journal knows no {order!r}", remedy)
-    return str(found["client_order_id"])
-
-
 def explain(path: Path, order: str, broker: str | None, *, as_json: bool) -> None:
     """Print why an order was sent, by its client order id or the broker's id.
 
     Raises ConfigError where the journal knows no such order, or several.
     """
-    file = Path(load_config(path).engine.state_dir) / "journal.db"
-    if not file.exists():
-        raise ConfigError(str(file), "no engine has run here", f"mtquant run --config {path}")
-    with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True) as journal:
-        found = _found(journal, order, broker)
-    journal.close()
-    if found is None:
-        remedy = "`mtquant log --kind order` lists those there are."
-        raise ConfigError("order", f"the journal knows no {order!r}", remedy)
+    found = look_up(path, order, broker)
     if as_json:
         print(json.dumps(found))  # noqa: T201 - for machines
         return
@@ -63,6 +38,23 @@ def explain(path: Path, order: str, broker: str | None, *, as_json: bool) -> Non
         why = f": {each['why']}" if each.get("why") else ""
         text = f"{found['client_order_id']} {each['stage']}, {each['status']}{filled}{why}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def look_up(path: Path, order: str, broker: str | None) -> dict[str, Any]:
+    """Return the verdict, intent and events of an order, by either of its ids.
+
+    Raises ConfigError where the journal knows no such order, or several.
+    """
+    file = Path(load_config(path).engine.state_dir) / "journal.db"
+    if not file.exists():
+        raise ConfigError(str(file), "no engine has run here", f"mtquant run --config {path}")
+    with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True) as journal:
+        found = _found(journal, order, broker)
+    journal.close()
+    if found is None:
+        remedy = "`mtquant log --kind order` lists those there are."
+        raise ConfigError("order", f"the journal knows no {order!r}", remedy)
+    return found
 
 
 def _found(journal: sqlite3.Connection, order: str, broker: str | None) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mtquant.cli.risk import client_order_id_of
+from mtquant.cli.risk import look_up
 from mtquant.clock import format_time, parse_time
 from mtquant.config import Config, load_config
 from mtquant.errors import ConfigError
@@ -84,7 +84,7 @@ def _time(option: str, text: str | None) -> int | None:
 
 def show_story(path: Path, order: str, broker: str | None, *, as_json: bool) -> None:
     """Print one order's story, by its client order id or the broker's id."""
-    cid = client_order_id_of(path, order, broker)
+    cid = look_up(path, order, broker)["client_order_id"]
     told = story(_folder(load_config(path)), cid)
     if as_json:
         for row, body in told:
