@@ -1,13 +1,6 @@
-"""Lets tests import the helpers beside them: ``from tests.kernel.fake_broker import order``."""
-
-import sys
-from pathlib import Path
+"""Runs asynchronous tests on both event loops."""
 
 import pytest
-
-ROOT = str(Path(__file__).parents[2])
-if ROOT not in sys.path:
-    sys.path.insert(0, ROOT)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

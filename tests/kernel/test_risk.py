@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.risk_scene import account, eurusd
 
 from mtquant.clock import parse_time
 from mtquant.contract import (
@@ -28,10 +29,7 @@ from mtquant.contract import (
 from mtquant.errors import Vetoed
 from mtquant.model import (
     Account,
-    AssetClass,
-    Environment,
     Instrument,
-    PositionMode,
     Quote,
     Side,
     Signal,
@@ -41,29 +39,8 @@ from mtquant_risk import checks, sizers
 
 NOW = parse_time("2026-01-12T12:00:00.5Z")
 D = Decimal
-EURUSD = Instrument(
-    instrument="EUR/USD",
-    asset_class=AssetClass.FOREX,
-    base="EUR",
-    quote="USD",
-    price_step=D("0.00001"),
-    pip_size=D("0.0001"),
-    quantity_min=D(1000),
-    quantity_max=D(10_000_000),
-    quantity_step=D(1000),
-    margin_rate=D("0.05"),
-)
-ACCOUNT = Account(
-    account_id="7",
-    currency="USD",
-    environment=Environment.PAPER,
-    position_mode=PositionMode.NETTING,
-    balance=D(100_000),
-    equity=D(100_000),
-    margin_used=D(0),
-    margin_available=D(100_000),
-    time=NOW,
-)
+EURUSD = eurusd(10_000_000)
+ACCOUNT = account("USD", NOW)
 QUOTE = Quote(instrument="EUR/USD", bid=D("1.10000"), ask=D("1.10010"), time=NOW)
 STATE = RiskState(
     time=NOW,

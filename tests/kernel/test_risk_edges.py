@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.risk_scene import account, eurusd
 
 from mtquant.clock import SECOND, parse_time
 from mtquant.contract import (
@@ -28,13 +29,8 @@ from mtquant.contract import (
     Verdict,
 )
 from mtquant.model import (
-    Account,
-    AssetClass,
-    Environment,
-    Instrument,
     OrderRequest,
     OrderType,
-    PositionMode,
     Quote,
     Side,
     Signal,
@@ -43,31 +39,10 @@ from mtquant.risk import BreakerRules, BreakerState, Decision, Gate, reset, step
 
 D = Decimal
 NOW = parse_time("2026-01-12T12:00:00.5Z")
-EURUSD = Instrument(
-    instrument="EUR/USD",
-    asset_class=AssetClass.FOREX,
-    base="EUR",
-    quote="USD",
-    price_step=D("0.00001"),
-    pip_size=D("0.0001"),
-    quantity_min=D(1000),
-    quantity_max=D(10_000_000),
-    quantity_step=D(1000),
-    margin_rate=D("0.05"),
-)
+EURUSD = eurusd(10_000_000)
 STATE = RiskState(
     time=NOW,
-    account=Account(
-        account_id="7",
-        currency="USD",
-        environment=Environment.PAPER,
-        position_mode=PositionMode.NETTING,
-        balance=D(100_000),
-        equity=D(100_000),
-        margin_used=D(0),
-        margin_available=D(100_000),
-        time=NOW,
-    ),
+    account=account("USD", NOW),
     instrument=EURUSD,
     quote=Quote(instrument="EUR/USD", bid=D("1.10000"), ask=D("1.10010"), time=NOW),
     quote_rate=D(1),

@@ -9,6 +9,7 @@ from typing import Any
 
 import exchange_calendars
 import pytest
+from tests.risk_scene import account, eurusd
 
 from mtquant.clock import parse_time
 from mtquant.contract import (
@@ -25,11 +26,7 @@ from mtquant.contract import (
 )
 from mtquant.errors import ConfigError, Vetoed
 from mtquant.model import (
-    Account,
     AssetClass,
-    Environment,
-    Instrument,
-    PositionMode,
     Quote,
     Side,
     Signal,
@@ -44,29 +41,8 @@ KINDS = {each.name: each for each in [*checks(), *sizers()]}
 STATE = RiskState(
     time=NOW,
     # An account in euros: one dollar is worth 0.9, so the rates can't be forgotten unnoticed.
-    account=Account(
-        account_id="7",
-        currency="EUR",
-        environment=Environment.PAPER,
-        position_mode=PositionMode.NETTING,
-        balance=D(100_000),
-        equity=D(100_000),
-        margin_used=D(0),
-        margin_available=D(100_000),
-        time=NOW,
-    ),
-    instrument=Instrument(
-        instrument="EUR/USD",
-        asset_class=AssetClass.FOREX,
-        base="EUR",
-        quote="USD",
-        price_step=D("0.00001"),
-        pip_size=D("0.0001"),
-        quantity_min=D(1000),
-        quantity_max=D(50_000_000),
-        quantity_step=D(1000),
-        margin_rate=D("0.05"),
-    ),
+    account=account("EUR", NOW),
+    instrument=eurusd(50_000_000),
     quote=Quote(instrument="EUR/USD", bid=D("1.1"), ask=D("1.1"), time=NOW),
     quote_rate=D("0.9"),
     exposures=(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.risk_scene import account, eurusd
 
 import mtquant_risk
 from mtquant.clock import SECOND, parse_time
@@ -24,11 +25,7 @@ from mtquant.contract import (
 )
 from mtquant.errors import Vetoed
 from mtquant.model import (
-    Account,
     AssetClass,
-    Environment,
-    Instrument,
-    PositionMode,
     Quote,
     Side,
     Signal,
@@ -40,30 +37,9 @@ D = Decimal
 NOW = parse_time("2026-01-12T12:00:00Z")
 CHECKS: dict[str, type[Check[Any]]] = {each.name: each for each in checks()}
 SIZERS: dict[str, type[Sizer[Any]]] = {each.name: each for each in sizers()}
-INSTRUMENT = Instrument(
-    instrument="EUR/USD",
-    asset_class=AssetClass.FOREX,
-    base="EUR",
-    quote="USD",
-    price_step=D("0.00001"),
-    pip_size=D("0.0001"),
-    quantity_min=D(1000),
-    quantity_max=D(50_000_000),
-    quantity_step=D(1000),
-    margin_rate=D("0.05"),
-)
+INSTRUMENT = eurusd(50_000_000)
 # An account in euros: one dollar is worth 0.9, so the rates can't be forgotten unnoticed.
-ACCOUNT = Account(
-    account_id="7",
-    currency="EUR",
-    environment=Environment.PAPER,
-    position_mode=PositionMode.NETTING,
-    balance=D(100_000),
-    equity=D(100_000),
-    margin_used=D(0),
-    margin_available=D(100_000),
-    time=NOW,
-)
+ACCOUNT = account("EUR", NOW)
 STATE = RiskState(
     time=NOW,
     account=ACCOUNT,

@@ -7,16 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.risk_scene import account, eurusd
 
 from mtquant.clock import format_time, parse_time
 from mtquant.contract import BreakerLevel, Finding, Proposal, RiskState, Verdict
 from mtquant.errors import ConfigError, Vetoed
 from mtquant.model import (
-    Account,
     AssetClass,
-    Environment,
-    Instrument,
-    PositionMode,
     Side,
     Signal,
 )
@@ -24,31 +21,10 @@ from mtquant_risk.hours import TradingHours, TradingHoursSettings, forex_session
 
 D = Decimal
 NOW = parse_time("2026-11-20T12:00:00Z")
-INSTRUMENT = Instrument(
-    instrument="EUR/USD",
-    asset_class=AssetClass.FOREX,
-    base="EUR",
-    quote="USD",
-    price_step=D("0.00001"),
-    pip_size=D("0.0001"),
-    quantity_min=D(1000),
-    quantity_max=D(50_000_000),
-    quantity_step=D(1000),
-    margin_rate=D("0.05"),
-)
+INSTRUMENT = eurusd(50_000_000)
 STATE = RiskState(
     time=NOW,
-    account=Account(
-        account_id="7",
-        currency="USD",
-        environment=Environment.PAPER,
-        position_mode=PositionMode.NETTING,
-        balance=D(100_000),
-        equity=D(100_000),
-        margin_used=D(0),
-        margin_available=D(100_000),
-        time=NOW,
-    ),
+    account=account("USD", NOW),
     instrument=INSTRUMENT,
     quote=None,
     quote_rate=D(1),

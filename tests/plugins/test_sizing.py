@@ -13,16 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.risk_scene import account, eurusd
 
 from mtquant.clock import parse_time
 from mtquant.contract import BreakerLevel, Portfolio, RiskState, Sizer, TradeRecord
 from mtquant.errors import ConfigError, Vetoed
 from mtquant.model import (
-    Account,
-    AssetClass,
-    Environment,
-    Instrument,
-    PositionMode,
     Quote,
     Side,
     Signal,
@@ -43,29 +39,8 @@ D = Decimal
 NOW = parse_time("2026-01-12T12:00:00Z")
 SIZERS: dict[str, type[Sizer[Any]]] = {each.name: each for each in sizers()}
 CLOSE = D("1e-20")
-INSTRUMENT = Instrument(
-    instrument="EUR/USD",
-    asset_class=AssetClass.FOREX,
-    base="EUR",
-    quote="USD",
-    price_step=D("0.00001"),
-    pip_size=D("0.0001"),
-    quantity_min=D(1000),
-    quantity_max=D(50_000_000),
-    quantity_step=D(1000),
-    margin_rate=D("0.05"),
-)
-ACCOUNT = Account(
-    account_id="7",
-    currency="USD",
-    environment=Environment.PAPER,
-    position_mode=PositionMode.NETTING,
-    balance=D(100_000),
-    equity=D(100_000),
-    margin_used=D(0),
-    margin_available=D(100_000),
-    time=NOW,
-)
+INSTRUMENT = eurusd(50_000_000)
+ACCOUNT = account("USD", NOW)
 SIGNAL = Signal(
     strategy_id="cross",
     instrument="EUR/USD",
