@@ -5,7 +5,7 @@ SOURCES := pyproject.toml mcp_servers/paper/pyproject.toml requirements-dev.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow simulate mutation lint format bench mcp-conformance docs docs-serve clean
+.PHONY: help demo test test-slow simulate chaos mutation lint format bench mcp-conformance docs docs-serve clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -36,6 +36,11 @@ SEEDS ?= 1000
 FIRST_SEED ?= 0
 simulate: .venv/.dev ## Run the order path under faults drawn from SEEDS seeds, from FIRST_SEED on
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST_SEED)
+
+KILLS ?= 200
+SEED ?= 0
+chaos: .venv/.dev ## Kill and stop real processes KILLS times while they trade (about 10 minutes)
+	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED)
 
 mutation: .venv/.dev ## Put small faults in the risk code, each of which a test must notice (about 10 minutes)
 	$(BIN)/python mutation/run.py

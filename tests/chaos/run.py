@@ -1,0 +1,407 @@
+"""``python -m tests.chaos``: break everything for a while, then look what is left.
+
+Real processes, real files, real sockets: one engine, a paper server that it starts itself, another
+behind HTTP and a proxy that misbehaves. They are killed and stopped at random while strategies and
+persons trade. Now and then all comes to rest, and the accounts' own files are set beside the
+journal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from tests.chaos import processes
+from tests.chaos.people import People
+from tests.chaos.place import ACCOUNTS, HTTP, STDIO, prepare
+from tests.chaos.plan import Act, plan, troubles
+from tests.chaos.proxy import Proxy
+from tests.chaos.truth import Verdict, compare, read, settled
+from tests.chaos.world import World
+
+from mtquant.clock import seeded
+
+_REST_S = 90.0
+_RESTS_EVERY = 40
+_FLOW_S = 15.0
+_PEOPLE = ("ann", "bob", "cem", "dee")
+_MORE_SOCKETS = 8
+"""How many connections more an engine may have at one rest than at another: its pool's."""
+_MORE_HANDLES = 2
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run came to; ``failures`` are sentences, none of which may be."""
+
+    seed: int
+    folder: str
+    seconds: float = 0.0
+    signals: dict[str, int] = field(default_factory=dict)
+    network: dict[str, int] = field(default_factory=dict)
+    starts: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, int] = field(default_factory=dict)
+    intents: int = 0
+    orders: dict[str, int] = field(default_factory=dict)
+    executions: dict[str, int] = field(default_factory=dict)
+    in_doubt: dict[str, int] = field(default_factory=dict)
+    promises: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    differences: int = 0
+    compared: int = 0
+    mismatches: int = 0
+    handles: dict[str, str] = field(default_factory=dict)
+    orphans: int = 0
+    rests_s: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def kills(self) -> int:
+        return sum(self.signals.values())
+
+
+class Run:
+    """One run in one folder."""
+
+    def __init__(self, folder: Path, seed: int, kills: int, progress: Progress) -> None:
+        self.outcome = Outcome(seed, str(folder))
+        self._folder, self._seed, self._kills = folder, seed, kills
+        self._progress = progress
+        self._bar = progress.add_task("starting", total=kills)
+        self._network: Counter[str] = Counter()
+        self.world: World
+        self.people: People
+        self.proxy: Proxy
+        self._blows: anyio.abc.TaskGroup
+
+    async def __call__(self) -> Outcome:
+        began = time.monotonic()
+        self.proxy = Proxy(0)
+        async with anyio.create_task_group() as all_of_it:
+            await all_of_it.start(self.proxy.serve)
+            place = prepare(self._folder, self.proxy.port)
+            self.proxy.target = place.port
+            self.world = World(place, seeded(self._seed + 2))
+            self.people = People(place, seeded(self._seed + 3))
+            try:
+                await self._live()
+            finally:
+                self.world.end_all()
+            all_of_it.cancel_scope.cancel()
+        self.outcome.seconds = round(time.monotonic() - began, 1)
+        self._tally()
+        return self.outcome
+
+    async def _live(self) -> None:
+        async with anyio.create_task_group() as lives, anyio.create_task_group() as servers:
+            lives.start_soon(self.world.keep_engine)
+            servers.start_soon(self.world.keep_server)
+            servers.start_soon(self.world.watch)
+            async with anyio.create_task_group() as trading:
+                for name in _PEOPLE:
+                    trading.start_soon(self.people.trade, name)
+                trading.start_soon(self.people.type, "tom")
+                await self._break()
+                trading.cancel_scope.cancel()
+            await self.world.stop_engine()
+            servers.cancel_scope.cancel()
+        await self.world.stop_server()
+        await self._aftermath()
+
+    # --- breaking ----------------------------------------------------------------------------
+
+    async def _break(self) -> None:
+        chosen = plan(self._seed, self._kills)
+        await self._rest("first rest")
+        for first in range(0, len(chosen.mixed), _RESTS_EVERY):
+            await self._hit_all(chosen.mixed[first : first + _RESTS_EVERY], "all are hit")
+            await self._rest("at rest")
+        before = self._handles_now()
+        await self._hit_all(chosen.servers_only, "servers are hit")
+        await self._rest("at rest")
+        self._compare_handles(before, self._handles_now())
+        await self._end_trading()
+
+    async def _hit_all(self, acts: tuple[Act, ...], text: str) -> None:
+        """Do ``acts`` while the network has troubles of its own, until all that is over."""
+        self.people.go()
+        async with anyio.create_task_group() as network:
+            network.start_soon(self._trouble)
+            # What is stopped goes on before this block ends.
+            async with anyio.create_task_group() as blows:
+                for act in acts:
+                    self._progress.update(self._bar, description=f"{text}: next {act.victim}")
+                    await anyio.sleep(act.after_s)
+                    if act.aimed:
+                        await self._until_in_an_order(act.into_s)
+                    await self.world.hit(act, blows)
+                    self._progress.advance(self._bar)
+            network.cancel_scope.cancel()
+
+    async def _until_in_an_order(self, into_s: float) -> None:
+        """Wait until orders are answered again, and then until one has just been given."""
+        asked = anyio.current_time()
+        with anyio.move_on_after(_FLOW_S):
+            while self.people.answered < asked:  # noqa: ASYNC110 - a figure, not an event
+                await anyio.sleep(0.02)
+            await self.people.given.wait()
+            await anyio.sleep(into_s)
+
+    async def _trouble(self) -> None:
+        for each in troubles(self._seed):
+            await anyio.sleep(each.after_s)
+            self._network[each.fault] += 1
+            await self.proxy.inflict(each.fault, each.for_s, each.delay_s)
+
+    # --- resting -----------------------------------------------------------------------------
+
+    async def _rest(self, text: str) -> None:
+        """Let all come to rest, and look: nothing in doubt, books equal, no process too many."""
+        self._progress.update(self._bar, description=text)
+        began = anyio.current_time()
+        await self.people.pause()
+        why = ["the engine doesn't answer"]
+        with anyio.move_on_after(_REST_S):
+            while why:
+                await anyio.sleep(0.25)
+                why = await self._unrest()
+        if why:
+            self.world.failures.append(f"no rest within {_REST_S:g} s: {'; '.join(why)}")
+        self.outcome.rests_s.append(round(anyio.current_time() - began, 1))
+        self.outcome.compared += len(ACCOUNTS)
+        for each in self.world.failures:
+            self._progress.console.print(each, style="red", markup=False, highlight=False)
+
+    async def _unrest(self) -> list[str]:
+        """Return what isn't at rest yet."""
+        if not self.world.listening():
+            return ["the engine doesn't listen"]
+        mode = await self.people.ask("mode", strategy="flip", mode="manual", why="rest", by="eve")
+        books = await self.people.ask("reconcile", by="eve")
+        doubts = await self.people.ask("orders", in_doubt=True)
+        if mode is None or books is None or doubts is None:
+            return ["the engine doesn't answer"]
+        found = [f"{each['account']}: {each['problem']}" for each in books["problems"]]
+        found += [
+            f"{each['account']} isn't traded, or differs: {each['why']}"
+            for each in books["accounts"]
+            if not (each["agrees"] and each["tradable"])
+        ]
+        found += [f"in doubt: {each}" for each in doubts["in_doubt"]]
+        if not found:
+            found += self.world.unexpected()
+        if not found:
+            await anyio.sleep(0.4)  # the journal is flushed four times a second
+            found += self._differences()
+        if not found:
+            await self.people.ask("mode", strategy="flip", mode="auto", why="go on", by="eve")
+        return found
+
+    def _differences(self) -> list[str]:
+        try:
+            verdict = self._compared()
+        except (OSError, sqlite3.Error) as error:
+            return [f"a file can't be read: {error}"]
+        return [] if verdict.clean else [str(verdict)]
+
+    def _compared(self) -> Verdict:
+        trail, exchanges = read(self.world.place)
+        return compare(trail, exchanges, self.people.promises)
+
+    # --- what is held open -------------------------------------------------------------------
+
+    def _handles_now(self) -> Counter[str]:
+        life = self.world.engine
+        return Counter() if life is None else processes.handles(life.process.pid)
+
+    def _compare_handles(self, before: Counter[str], after: Counter[str]) -> None:
+        """One engine has lived through many servers' deaths: it holds open what it held before."""
+        for kind in sorted({*before, *after}):
+            self.outcome.handles[f"engine {kind}"] = f"{before[kind]} -> {after[kind]}"
+            most = before[kind] + (_MORE_SOCKETS if kind == "socket" else _MORE_HANDLES)
+            if after[kind] > most:
+                text = f"the engine held {before[kind]} of {kind} open, and {after[kind]} after"
+                self.world.failures.append(f"{text} its servers died")
+
+    # --- the end -----------------------------------------------------------------------------
+
+    async def _end_trading(self) -> None:
+        """Cancel what could still act; then the accounts stand still, also without the engine."""
+        self._progress.update(self._bar, description="the end")
+        await self.people.ask("mode", strategy="flip", mode="manual", why="the end", by="eve")
+        with anyio.move_on_after(_REST_S):
+            while True:
+                await self.people.ask("cancel", everything=True, protections=True, by="eve")
+                left = await self.people.ask("orders")
+                if left is not None and not left["orders"] and not left["problems"]:
+                    break
+                await anyio.sleep(0.2)
+        for words in (("reconcile",), ("orders", "--in-doubt"), ("todo",)):
+            code, out, error = await self.people.run(*words)
+            if code:
+                told = f"`mtquant {' '.join(words)}` ended with {code}: {out}{error}"
+                self.world.failures.append(told)
+
+    async def _aftermath(self) -> None:
+        """Look at what is left of processes, locks and files once all has been stopped."""
+        failures = self.world.failures
+        left = await self.world.orphans(15.0)
+        self.outcome.orphans = len(left)
+        failures += [f"process {each.pid} is left: {each.command}" for each in left]
+        place = self.world.place
+        for lock in _locks(place.state, place.account(STDIO), place.account(HTTP)):
+            if not _free(lock):
+                failures.append(f"{lock} is still locked")
+        failures += [
+            f"{each} is still there"
+            for each in (place.state / "control.json", place.state / "control.new")
+            if each.exists()
+        ]
+        code, out, error = await self.people.run("audit", "verify")
+        if code:
+            failures.append(f"`mtquant audit verify` ended with {code}: {out}{error}")
+        failures += [f"a command showed a traceback: {each}" for each in self.people.tracebacks]
+
+    def _tally(self) -> None:
+        out, world = self.outcome, self.world
+        trail, exchanges = read(world.place)
+        verdict = compare(trail, exchanges, self.people.promises)
+        out.compared += len(exchanges)
+        out.signals = dict(sorted(world.done.items()))
+        out.network = dict(sorted(self._network.items()))
+        out.starts = dict(sorted(world.starts.items()))
+        out.answers = dict(sorted(self.people.answers.items()))
+        out.intents = len(trail.intents)
+        out.orders = {
+            name: sum(map(len, each.by_client_id.values())) for name, each in exchanges.items()
+        }
+        out.executions = {name: len(each.fills) for name, each in exchanges.items()}
+        out.in_doubt = dict(sorted(settled(trail).items()))
+        out.promises = len(self.people.promises)
+        out.lost, out.duplicated = len(verdict.lost), len(verdict.duplicated)
+        out.differences = len(verdict.differences)
+        out.mismatches = trail.kinds["mismatch"]
+        out.handles["engine, most in any life"] = str(_most(world))
+        out.failures = world.failures + verdict.lost + verdict.duplicated + verdict.differences
+        if out.kills != self._kills:
+            out.failures.append(f"{out.kills} signals were sent, and {self._kills} were planned")
+
+
+def _most(world: World) -> int:
+    return max((each.total() for life in world.lives for each in life.handles), default=0)
+
+
+def _locks(*folders: Path) -> list[Path]:
+    return [
+        each
+        for folder in folders
+        for each in sorted(folder.iterdir())
+        if each.name in {"journal.lock", "account.db", "ledger.db"} or ".owner" in each.name
+    ]
+
+
+def _free(path: Path) -> bool:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as database:
+        try:
+            database.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            return False
+        database.execute("ROLLBACK")
+        return True
+
+
+def main() -> int:
+    """Run once, print what came of it, and return 1 where anything is wrong."""
+    options = _options()
+    processes.become_reaper()
+    folder = Path(tempfile.mkdtemp(prefix="mtquant-chaos-", dir=options.folder))
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description:32}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        outcome = anyio.run(Run(folder, options.seed, options.kills, progress))
+    if options.json:
+        sys.stdout.write(json.dumps(_plain(outcome)) + "\n")
+    else:
+        _show(outcome)
+    if outcome.failures or options.keep:
+        console.print(f"kept: {folder}", highlight=False)
+    else:
+        shutil.rmtree(folder)
+    return 1 if outcome.failures else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200, help="how many signals (200)")
+    parser.add_argument("--seed", type=int, default=0, help="what the plan is drawn from (0)")
+    parser.add_argument("--folder", type=Path, help="where to make the run's folder")
+    parser.add_argument("--keep", action="store_true", help="keep the folder though all is well")
+    parser.add_argument("--json", action="store_true", help="print JSON for machines")
+    return parser.parse_args()
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    return {name: getattr(outcome, name) for name in Outcome.__slots__} | {"kills": outcome.kills}
+
+
+def _show(outcome: Outcome) -> None:
+    table = Table(title=f"chaos, seed {outcome.seed}, {outcome.seconds:g} s", show_header=False)
+
+    def rows(title: str, found: dict[str, Any]) -> None:
+        for name, value in found.items():
+            table.add_row(title, name, str(value))
+            title = ""
+        table.add_section()
+
+    rows("signals", outcome.signals | {"together": outcome.kills})
+    rows("network", outcome.network)
+    rows("started", outcome.starts)
+    rows("persons were told", outcome.answers)
+    rows(
+        "orders",
+        {"intents": outcome.intents} | {f"taken by {k}": v for k, v in outcome.orders.items()},
+    )
+    rows("executions", outcome.executions)
+    rows("were in doubt", outcome.in_doubt)
+    rows("handles", outcome.handles)
+    rows(
+        "found",
+        {
+            "lost": outcome.lost,
+            "duplicated": outcome.duplicated,
+            "other differences": outcome.differences,
+            "promises kept": outcome.promises,
+            "books compared": outcome.compared,
+            "books differed for a while": outcome.mismatches,
+            "orphans": outcome.orphans,
+            "rests took s": ", ".join(f"{each:g}" for each in outcome.rests_s),
+        },
+    )
+    out = Console()
+    out.print(table)
+    for each in outcome.failures:
+        out.print(each, style="bold red", markup=False, highlight=False, soft_wrap=True)
+    if not outcome.failures:
+        out.print("nothing lost, nothing doubled, books equal, nothing left behind")
