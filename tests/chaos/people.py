@@ -71,7 +71,7 @@ class People:
                 await self._one(name)
             finally:
                 self._busy -= 1
-            await anyio.sleep(self.rng.uniform(0.0, 0.3))
+            await anyio.sleep(self.rng.uniform(0.0, 0.15))
 
     async def _one(self, name: str) -> None:
         command, arguments = self._wish()

@@ -41,7 +41,7 @@ _SETTINGS: dict[str, Any] = {
     "commission_per_million": "20",
     "slippage_random_pips": "0.5",
     # An order takes as long as at a venue: else hardly a signal would come in the middle of one.
-    "faults": {"delay_s": 0.03},
+    "faults": {"delay_s": 0.04},
     "prices": {"plugin": "walk", "timeframe": "S1", "bars": 9000, "markets": _MARKETS},
 }
 _SPELLING = {STDIO: {"suffix": ".a"}, HTTP: {"separator": "_"}}

@@ -55,6 +55,11 @@ class Proxy:
         self._delay_s = 0.0
         self._open: set[_Connection] = set()
 
+    @property
+    def open(self) -> int:
+        """How many connections go through it now."""
+        return len(self._open)
+
     async def serve(
         self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:

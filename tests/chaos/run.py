@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -28,20 +29,22 @@ from rich.table import Table
 from tests.chaos import processes
 from tests.chaos.people import People
 from tests.chaos.place import ACCOUNTS, HTTP, STDIO, prepare
-from tests.chaos.plan import Act, plan, troubles
+from tests.chaos.plan import Act, Plan, plan, troubles
 from tests.chaos.proxy import Proxy
 from tests.chaos.truth import Verdict, compare, read, settled
 from tests.chaos.world import World
 
 from mtquant.clock import seeded
 
-_REST_S = 90.0
+_REST_S = 60.0
 _RESTS_EVERY = 40
 _FLOW_S = 15.0
-_PEOPLE = ("ann", "bob", "cem", "dee")
+_PEOPLE = ("ann", "bob", "cem", "dee", "eli")
 _MORE_SOCKETS = 8
 """How many connections more an engine may have at one rest than at another: its pool's."""
 _MORE_HANDLES = 2
+_OWN_SOCKETS = 6
+"""What an HTTP server needs besides connections: it listens, and wakes itself; with some room."""
 
 
 @dataclass(slots=True)
@@ -98,6 +101,7 @@ class Run:
             self.proxy.target = place.port
             self.world = World(place, seeded(self._seed + 2))
             self.people = People(place, seeded(self._seed + 3))
+            all_of_it.start_soon(self._on_signal, all_of_it.cancel_scope)
             try:
                 await self._live()
             finally:
@@ -123,19 +127,34 @@ class Run:
         await self.world.stop_server()
         await self._aftermath()
 
+    async def _on_signal(self, everything: anyio.CancelScope) -> None:
+        """End the run, and all that it started, when it is told to stop."""
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for number in signals:
+                self.world.failures.append(f"ended by {signal.Signals(number).name}")
+                everything.cancel()
+                return
+
     # --- breaking ----------------------------------------------------------------------------
 
     async def _break(self) -> None:
-        chosen = plan(self._seed, self._kills)
-        await self._rest("first rest")
+        if await self._break_all(plan(self._seed, self._kills)):
+            await self._end_trading()
+
+    async def _break_all(self, chosen: Plan) -> bool:
+        """Carry out the plan; False where all didn't come to rest, which more blows would hide."""
+        calm = await self._rest("first rest")
         for first in range(0, len(chosen.mixed), _RESTS_EVERY):
-            await self._hit_all(chosen.mixed[first : first + _RESTS_EVERY], "all are hit")
-            await self._rest("at rest")
+            if calm:
+                await self._hit_all(chosen.mixed[first : first + _RESTS_EVERY], "all are hit")
+                calm = await self._rest("at rest")
+        if not calm:
+            return False
         before = self._handles_now()
         await self._hit_all(chosen.servers_only, "servers are hit")
-        await self._rest("at rest")
+        calm = await self._rest("at rest")
         self._compare_handles(before, self._handles_now())
-        await self._end_trading()
+        return calm
 
     async def _hit_all(self, acts: tuple[Act, ...], text: str) -> None:
         """Do ``acts`` while the network has troubles of its own, until all that is over."""
@@ -170,7 +189,7 @@ class Run:
 
     # --- resting -----------------------------------------------------------------------------
 
-    async def _rest(self, text: str) -> None:
+    async def _rest(self, text: str) -> bool:
         """Let all come to rest, and look: nothing in doubt, books equal, no process too many."""
         self._progress.update(self._bar, description=text)
         began = anyio.current_time()
@@ -186,6 +205,7 @@ class Run:
         self.outcome.compared += len(ACCOUNTS)
         for each in self.world.failures:
             self._progress.console.print(each, style="red", markup=False, highlight=False)
+        return not why
 
     async def _unrest(self) -> list[str]:
         """Return what isn't at rest yet."""
@@ -204,13 +224,22 @@ class Run:
         ]
         found += [f"in doubt: {each}" for each in doubts["in_doubt"]]
         if not found:
-            found += self.world.unexpected()
+            found += self.world.unexpected() + self._sockets_too_many()
         if not found:
             await anyio.sleep(0.4)  # the journal is flushed four times a second
             found += self._differences()
         if not found:
             await self.people.ask("mode", strategy="flip", mode="auto", why="go on", by="eve")
         return found
+
+    def _sockets_too_many(self) -> list[str]:
+        """The HTTP server holds its own sockets, and one for each connection that lives."""
+        life = self.world.server
+        if life is None:
+            return []
+        most = self.proxy.open + _OWN_SOCKETS
+        held = processes.handles(life.process.pid)["socket"]
+        return [f"the HTTP server has {held} sockets, for {most}"] if held > most else []
 
     def _differences(self) -> list[str]:
         try:
@@ -279,7 +308,11 @@ class Run:
 
     def _tally(self) -> None:
         out, world = self.outcome, self.world
-        trail, exchanges = read(world.place)
+        try:
+            trail, exchanges = read(world.place)
+        except (OSError, sqlite3.Error) as error:  # it ended before there was anything to read
+            out.failures = [*world.failures, f"a file can't be read: {error}"]
+            return
         verdict = compare(trail, exchanges, self.people.promises)
         out.compared += len(exchanges)
         out.signals = dict(sorted(world.done.items()))
@@ -296,14 +329,16 @@ class Run:
         out.lost, out.duplicated = len(verdict.lost), len(verdict.duplicated)
         out.differences = len(verdict.differences)
         out.mismatches = trail.kinds["mismatch"]
-        out.handles["engine, most in any life"] = str(_most(world))
+        for name in ("engine", "http server"):
+            out.handles[f"{name}, most in any life"] = str(_most(world, name))
         out.failures = world.failures + verdict.lost + verdict.duplicated + verdict.differences
         if out.kills != self._kills:
             out.failures.append(f"{out.kills} signals were sent, and {self._kills} were planned")
 
 
-def _most(world: World) -> int:
-    return max((each.total() for life in world.lives for each in life.handles), default=0)
+def _most(world: World, name: str) -> int:
+    lives = [life for life in world.lives if life.name == name]
+    return max((each.total() for life in lives for each in life.handles), default=0)
 
 
 def _locks(*folders: Path) -> list[Path]:

@@ -9,8 +9,9 @@ What must hold when all is at rest:
 - whatever an account has is in the journal, and the other way about: each order of ours, and each
   execution, to the last figure;
 - positions and balance that the journal's executions come to are the account's;
-- what a strategy held was never more than it wanted, over both accounts: a wish that was sent
-  twice, under two ids, would show here;
+- what a strategy held was never more than it wanted, and never at both accounts at once: a wish
+  that was sent twice, under two ids, would show here;
+- no server's ledger has an order whose fate it doesn't know;
 - what a person was answered is true.
 """
 
@@ -41,6 +42,7 @@ class Exchange:
     fills: list[dict[str, Any]]
     positions: dict[str, Decimal]
     balance: Decimal
+    unknown: list[str]
     listed: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -120,8 +122,17 @@ def read_exchange(folder: Path) -> Exchange:
         for (body,) in database.execute("SELECT body FROM positions"):
             each = json.loads(body)
             positions[each["instrument"]] += _signed(each)
-    listed = Counter(each["execution_id"] for each in fills)
-    return Exchange(orders, fills, dict(positions), Decimal(meta.get("balance", BALANCE)), listed)
+    with closing(_opened(folder / "ledger.db")) as database:
+        query = "SELECT client_order_id FROM orders WHERE state IN ('pending', 'unknown')"
+        unknown = [str(cid) for (cid,) in database.execute(query)]
+    return Exchange(
+        orders,
+        fills,
+        dict(positions),
+        Decimal(meta.get("balance", BALANCE)),
+        unknown,
+        Counter(each["execution_id"] for each in fills),
+    )
 
 
 def read_trail(folder: Path) -> Trail:
@@ -156,6 +167,7 @@ def compare(
     _compare_orders(trail, taken, found)
     for name, exchange in exchanges.items():
         _compare_account(name, trail, exchange, found)
+        found.lost += [f"the ledger of {name} doesn't know of {cid}" for cid in exchange.unknown]
     _compare_quantities(trail, exchanges, found)
     _watch_strategies(exchanges, found)
     for cid, status in promises.items():
@@ -248,15 +260,24 @@ def _compare_quantities(trail: Trail, exchanges: Mapping[str, Exchange], found: 
 
 
 def _watch_strategies(exchanges: Mapping[str, Exchange], found: Verdict) -> None:
-    """What strategies hold in a symbol is never more than they want, at no account."""
-    for name, exchange in exchanges.items():
-        held: dict[str, Decimal] = defaultdict(Decimal)
-        for each in exchange.fills:
-            symbol = each["instrument"]
-            held[symbol] += _signed(each)
-            if symbol in STRATEGIES and abs(held[symbol]) > QUANTITY:
-                text = f"{name} holds {held[symbol]} {symbol} for a strategy that wants {QUANTITY}"
-                found.duplicated.append(f"{text}, with {each['execution_id']}")
+    """Follow what strategies hold, execution by execution, in the order of their times.
+
+    An order goes to one account after what closed at the other was heard of, so that their
+    times never overlap.
+    """
+    held: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    every = [(each, name) for name, exchange in exchanges.items() for each in exchange.fills]
+    for each, name in sorted(every, key=lambda one: str(one[0]["time"])):
+        symbol = each["instrument"]
+        if symbol not in STRATEGIES:
+            continue
+        held[name, symbol] += _signed(each)
+        if abs(held[name, symbol]) > QUANTITY:
+            text = f"{name} holds {held[name, symbol]} {symbol} for a strategy that wants"
+            found.duplicated.append(f"{text} {QUANTITY}, with {each['execution_id']}")
+        if all(held[other, symbol] for other in exchanges):
+            text = f"a strategy holds {symbol} at both accounts, with {each['execution_id']}"
+            found.duplicated.append(f"{text} at {name}")
 
 
 def settled(trail: Trail) -> Counter[str]:

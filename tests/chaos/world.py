@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +27,14 @@ _LOOK_S = 0.05
 _TARGET_S = 30.0
 _STOP_S = 60.0
 _LAST_LINES = 15
+_ROUNDS = 100
 
 
 @dataclass(slots=True)
 class Life:
-    """One engine's or server's life: its process, and its log."""
+    """One engine's or server's life: its process, its log, and what it held open when."""
 
+    name: str
     process: subprocess.Popen[str]
     log: Path
     handles: list[Counter[str]] = field(default_factory=list)
@@ -63,7 +66,6 @@ class World:
         """Run the engine, again and again, until :meth:`stop_engine`."""
         while self._wanted:
             self.engine = self._start("engine", self.place.command("run"))
-            self.lives.append(self.engine)
             code = await self._ended(self.engine)
             if self.engine.process.pid in self._hit or not self._wanted:
                 continue
@@ -90,7 +92,9 @@ class World:
         self.starts[name] += 1
         log = self.place.folder / f"{name.replace(' ', '-')}-{self.starts[name]}.log"
         with log.open("w", encoding="utf-8") as out:
-            return Life(self.place.start(words, stdout=out, stderr=out), log)
+            life = Life(name, self.place.start(words, stdout=out, stderr=out), log)
+        self.lives.append(life)
+        return life
 
     async def _ended(self, life: Life) -> int:
         while life.process.poll() is None:  # noqa: ASYNC110 - a child's end sets no event
@@ -147,11 +151,11 @@ class World:
     # --- looking -----------------------------------------------------------------------------
 
     async def watch(self) -> None:
-        """Note now and then what the engine holds open, and bury orphans, until cancelled."""
+        """Note now and then what engine and server hold open, and bury orphans, until cancelled."""
         while True:
-            life = self.engine
-            if life is not None and life.process.poll() is None:
-                life.handles.append(processes.handles(life.process.pid))
+            for life in (self.engine, self.server):
+                if life is not None and life.process.poll() is None:
+                    life.handles.append(processes.handles(life.process.pid))
             processes.bury(self.place.started)
             await anyio.sleep(0.5)
 
@@ -236,8 +240,14 @@ class World:
     def end_all(self) -> None:
         """End whatever of ours still runs, however this run ends."""
         self._wanted = False
-        for each in self.family():
-            processes.send(each, signal.SIGKILL)
+        for _ in range(_ROUNDS):
+            # What a process starts in its last moment is met the next time.
+            left = [each for each in self.family() if not each.zombie]
+            for each in left:
+                processes.send(each, signal.SIGKILL)
+            if not left:
+                return
+            time.sleep(_LOOK_S)
 
 
 def _is_stdio(process: Process, place: Place) -> bool:
