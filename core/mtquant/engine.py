@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 from anyio.streams.memory import MemoryObjectSendStream
 
 from mtquant.anchor import Anchor
@@ -103,7 +103,13 @@ class Engine:
         self.wiring = wiring
         self.book = wiring.decider.book
         self.desk = OrderDesk(
-            wiring.journal, wiring.clock, self.book, self._take, self.tell, adopt=wiring.adopt
+            wiring.journal,
+            wiring.clock,
+            self.book,
+            self._take,
+            self.tell,
+            sending=self._about_to_send,
+            adopt=wiring.adopt,
         )
         self.recovered = Recovered(0, None)
         self.failovers = 0
@@ -157,16 +163,16 @@ class Engine:
             self.wiring.decider.hearing.settle(self.book)
             if first is not None:
                 first(self)
-            async with anyio.create_task_group() as group:
-                self._group = self.reconciler.group = group
-                for link in self.wiring.links.values():
-                    self._open_lane(group, link)
-                    self._start(group, link)
-                await self._first_connections()
-                for link in self.wiring.links.values():
-                    if self.book.account(link.name).leaving is not None:
-                        self._leave(link)
+            async with anyio.create_task_group() as around:
+                group = self._group = self.reconciler.group = await around.start(_sheltered)
                 try:
+                    for link in self.wiring.links.values():
+                        self._open_lane(group, link)
+                        self._start(group, link)
+                    await self._first_connections()
+                    for link in self.wiring.links.values():
+                        if self.book.account(link.name).leaving is not None:
+                            self._leave(link)
                     await feed(self)
                 finally:
                     self._stopping = True
@@ -236,6 +242,9 @@ class Engine:
     def _take(self, event: Event) -> None:
         self.emit(event)
 
+    def _about_to_send(self, ticket: Ticket, link: Link) -> None:
+        self.wiring.observer.on_sending(ticket, link)
+
     def tell(self, told: Tell) -> None:
         """Tell people; a notifier that fails stops nobody."""
         self.wiring.journal.append("told", {"level": told.level, "message": told.message})
@@ -262,7 +271,13 @@ class Engine:
                 self.tell(Tell(level=Level.ALARM, message=message))
 
     def _dispatch(self, effect: Submit | Close) -> None:
-        """Put an order's intent on disk and hand it to its account's lane."""
+        """Write down an order's intent and hand it to its account's lane.
+
+        An engine that is past its end sends nothing: what was wished is decided afresh at the next
+        start.
+        """
+        if self._group is None or self._group.cancel_scope.cancel_called:
+            return
         ticket = self.desk.register(effect)
         first_choice = self.wiring.preference(ticket.instrument)[0]
         if isinstance(effect, Submit) and effect.account != first_choice:
@@ -277,14 +292,20 @@ class Engine:
         self._leaving.add(link.name)
         self._sending += 1
 
+        waited_for = True
+
         def tried() -> None:
-            self._sending -= 1
+            nonlocal waited_for
+            self._sending -= waited_for
+            waited_for = False
             self._awake()
 
         async def leave() -> None:
-            await self.withdrawal.leave(link, tried, self._next_answer)
-            self._leaving.discard(link.name)
-            self._awake()
+            try:
+                await self.withdrawal.leave(link, tried, self._next_answer)
+            finally:
+                self._leaving.discard(link.name)
+                tried()
 
         self._group.start_soon(leave)
 
@@ -303,21 +324,28 @@ class Engine:
 
         async def lane() -> None:
             with send, receive:
-                async for effect, ticket in receive:
-                    try:
-                        async with link.lock:
-                            self.wiring.observer.on_sending(ticket, link)
-                            await self.desk.send(link, effect, ticket)
-                    except (BrokerError, ReconciliationError) as error:
-                        # The order is acknowledged, but its executions can't be had: the book
-                        # isn't to be trusted until the next reconciliation.
-                        self.block(link, str(error))
-                    finally:
-                        self._sending -= 1
-                        self._awake()
-                    self.settle_doubts()
+                try:
+                    async for effect, ticket in receive:
+                        await self._send(link, effect, ticket)
+                finally:
+                    # Nobody sends what waits now: it is in doubt at the next start.
+                    self._sending -= receive.statistics().current_buffer_used
+                    self._awake()
 
         group.start_soon(lane)
+
+    async def _send(self, link: Link, effect: Submit | Close, ticket: Ticket) -> None:
+        try:
+            async with link.lock:
+                await self.desk.send(link, effect, ticket)
+        except (BrokerError, ReconciliationError) as error:
+            # The order is acknowledged, but its executions can't be had: the book isn't to be
+            # trusted until the next reconciliation.
+            self.block(link, str(error))
+        finally:
+            self._sending -= 1
+            self._awake()
+        self.settle_doubts()
 
     def block(self, link: Link, why: str) -> None:
         """Send nothing more to an account until it has been reconciled again: that is tried on."""
@@ -354,6 +382,7 @@ class Engine:
             attempt += 1
             try:
                 async with link.lock:
+                    await self.reconciler.learn(link)
                     await self.desk.settle(link)
             except (BrokerError, ReconciliationError) as error:
                 body = {"account": link.name, "problem": str(error)}
@@ -463,6 +492,17 @@ class Engine:
             self._store(lambda it: it.close())
             self.write_status()
             self.wiring.journal.close()
+
+
+async def _sheltered(*, task_status: TaskStatus[TaskGroup]) -> None:
+    """Hold a group that a cancelled run doesn't cut off in the middle of an order.
+
+    It ends when it is cancelled itself.
+    """
+    with anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as group:
+            task_status.started(group)
+            await anyio.sleep_forever()
 
 
 def _keep_equity(

@@ -108,7 +108,8 @@ class BrokerError(MtquantError):
     ``code`` is of the closed list, ``outcome`` says what is known, ``retry`` what may be done,
     ``field`` names the wrong argument, ``broker_code`` and ``broker_text`` carry the broker's
     own words, and ``fenced`` is true when the server promises that the client order id can
-    never act again.
+    never act again. ``answered`` is true where a server said so, and false where this side of the
+    wire did, so that no request has left.
     """
 
     def __init__(  # noqa: PLR0913 - the fields of the contract's error object
@@ -136,6 +137,7 @@ class BrokerError(MtquantError):
         self.broker_code = broker_code
         self.broker_text = broker_text
         self.fenced = fenced
+        self.answered = False
 
     def payload(self) -> dict[str, Any]:
         """Return the contract's error object, JSON-ready."""

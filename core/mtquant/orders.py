@@ -126,11 +126,12 @@ class Ticket:
 class OrderDesk:
     """Sends orders, follows them, and settles what is in doubt.
 
-    ``emit`` takes each fact to the decider at once; ``tickets`` and ``cursors`` are what the
-    journal remembered. ``adopt``: what an account holds at first sight is the strategies'.
+    ``emit`` takes each fact to the decider at once, ``sending`` hears of each order whose intent is
+    on disk and that goes out now; ``tickets`` and ``cursors`` are what the journal remembered.
+    ``adopt``: what an account holds at first sight is the strategies'.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what sending takes
         self,
         journal: Journal,
         clock: Clock,
@@ -138,6 +139,7 @@ class OrderDesk:
         emit: Callable[[Event], None],
         tell: Callable[[Tell], None],
         *,
+        sending: Callable[[Ticket, Link], object] = lambda _ticket, _link: None,
         adopt: bool = False,
     ) -> None:
         self.tickets: dict[str, Ticket] = {}
@@ -147,6 +149,7 @@ class OrderDesk:
         self._book = book
         self._emit = emit
         self._tell = tell
+        self._sending = sending
         self._adopt = adopt
         self._foreign: set[tuple[str, str]] = set()
         self._mismatches: dict[str, list[str]] = {}
@@ -160,7 +163,10 @@ class OrderDesk:
         ]
 
     def register(self, effect: Submit | Close) -> Ticket:
-        """Put an order's intent on disk. Only what this returns may be sent."""
+        """Write down an order's intent. Only what this returns may be sent.
+
+        It is put on disk when it is sent, so that orders that are made together cost one commit.
+        """
         opens = isinstance(effect, Submit)
         request, symbol, side = (
             (effect.order, effect.order.instrument, effect.order.side)
@@ -177,7 +183,7 @@ class OrderDesk:
             "person": effect.person,
             "request": _REQUEST.dump_python(request, mode="json", exclude_none=True),
         }
-        self._journal.append("intent", body, durable=True)
+        self._journal.append("intent", body)
         ticket = Ticket(
             client_order_id=request.client_order_id,
             account=effect.account,
@@ -191,7 +197,12 @@ class OrderDesk:
         return ticket
 
     async def send(self, link: Link, effect: Submit | Close, ticket: Ticket) -> None:
-        """Send a registered order once and take in what is known of its fate."""
+        """Send a registered order once and take in what is known of its fate.
+
+        Raises JournalError where its intent can't be put on disk: then it isn't sent.
+        """
+        self._journal.flush()
+        self._sending(ticket, link)
         try:
             if isinstance(effect, Submit):
                 report = await link.place(effect.order)
@@ -200,17 +211,38 @@ class OrderDesk:
         except OutcomeUnknown as error:
             self._doubt(ticket, str(error))
         except Refused as error:
-            unsent = error.code is ErrorCode.NOT_CONNECTED and error.outcome is Outcome.NOT_SENT
-            stage = Stage.PROVEN_ABSENT if unsent or error.fenced else Stage.REFUSED
-            self._end(ticket, stage, f"{error.code}: {error}")
+            await self._refused(link, ticket, error)
         else:
+            await self._answered(link, ticket, report)
+
+    async def _answered(self, link: Link, ticket: Ticket, report: OrderReport) -> None:
+        try:
+            await self._acknowledge(link, ticket, report)
+        except (BrokerError, ReconciliationError) as error:
+            # It lives, but its executions can't be had: it is looked up until they can.
+            if ticket.stage is Stage.SENT:
+                self._doubt(ticket, str(error))
+            raise
+
+    async def _refused(self, link: Link, ticket: Ticket, error: Refused) -> None:
+        """Settle an order that was turned away.
+
+        Where a server answers that it sent nothing on, the id is free there, and a copy of the
+        request that is still on the way could act: the id is made void first.
+        """
+        why = f"{error.code}: {error}"
+        if error.outcome is Outcome.NOT_SENT and error.answered and not error.fenced:
             try:
-                await self._acknowledge(link, ticket, report)
-            except (BrokerError, ReconciliationError) as error:
-                # It lives, but its executions can't be had: it is looked up until they can.
-                if ticket.stage is Stage.SENT:
-                    self._doubt(ticket, str(error))
-                raise
+                found = await self._fence(link, ticket)
+            except BrokerError as failure:
+                self._doubt(ticket, f"{why}; its id can't be made void: {failure}")
+                return
+            if found is not None:
+                await self._answered(link, ticket, found)
+                return
+        unsent = error.code is ErrorCode.NOT_CONNECTED and error.outcome is Outcome.NOT_SENT
+        stage = Stage.PROVEN_ABSENT if unsent or error.fenced else Stage.REFUSED
+        self._end(ticket, stage, why)
 
     def _doubt(self, ticket: Ticket, why: str) -> None:
         ticket.move(Stage.IN_DOUBT)
@@ -250,12 +282,20 @@ class OrderDesk:
                 f"{link.name} answered for order {report.client_order_id} when asked for "
                 f"{ticket.client_order_id}"
             )
+        if report.instrument != ticket.instrument:
+            raise ReconciliationError(
+                f"{link.name} has order {ticket.client_order_id} in {report.instrument}, and it "
+                f"was sent in {ticket.instrument}"
+            )
         fills = report.fills
         if sum(each.quantity for each in fills) != report.filled_quantity:
             fills = (await link.fills(order_id=report.order_id)).fills
         for fill in fills:
             self.take_fill(link.name, fill)
-        if ticket.stage is Stage.ACKNOWLEDGED and ticket.status is report.status:
+        # What has ended stays so: of two reports that cross, the older may be heard last.
+        if ticket.settled or (
+            ticket.stage is Stage.ACKNOWLEDGED and ticket.status is report.status
+        ):
             return
         was_in_doubt = ticket.stage is Stage.IN_DOUBT
         ticket.move(Stage.ACKNOWLEDGED)
@@ -323,19 +363,31 @@ class OrderDesk:
                 await self._acknowledge(link, ticket, report)
 
     async def _prove_absent(self, link: Link, ticket: Ticket, *, fenced: bool) -> None:
-        """Make the id void at its server, so that a late copy of the order can't act."""
-        try:
-            if not fenced:
-                await self._acknowledge(link, ticket, await link.fence(ticket.client_order_id))
-                return
-        except Refused as error:
-            if not (error.code is ErrorCode.NOT_FOUND and error.fenced):
+        """Settle an order that isn't found, once its id is void at its server."""
+        if not fenced:
+            try:
+                found = await self._fence(link, ticket)
+            except BrokerError as error:
                 _unsettled(ticket, f"not found, and not fenced: {error}")
                 return
-        except OutcomeUnknown as error:
-            _unsettled(ticket, f"not found, and not fenced: {error}")
-            return
+            if found is not None:
+                await self._acknowledge(link, ticket, found)
+                return
         self._end(ticket, Stage.PROVEN_ABSENT, f"{link.name} never had it and never will")
+
+    @staticmethod
+    async def _fence(link: Link, ticket: Ticket) -> OrderReport | None:
+        """Make an id void at its server, so that no late copy of its order can act.
+
+        Return the order where it lives after all: it has been cancelled, if it could be. Raises
+        BrokerError where it isn't known to be void.
+        """
+        try:
+            return await link.fence(ticket.client_order_id)
+        except Refused as error:
+            if error.code is ErrorCode.NOT_FOUND and error.fenced:
+                return None
+            raise
 
     async def reconcile(self, link: Link) -> Comparison:
         """Bring the book and the broker's record together, and return how they compare.

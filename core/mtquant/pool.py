@@ -255,7 +255,7 @@ async def first_able(
     """Make one call through the best of several servers before the same account.
 
     It moves on to the next server only where the call provably was not sent, so that an order
-    can't go out twice. Raises the last refusal.
+    can't go out twice. Raises the last refusal, or the last that a server answered.
     """
     order = {ConnectionState.HEALTHY: 0, ConnectionState.SUSPECT: 1, ConnectionState.DOWN: 2}
     refusal: Refused | None = None
@@ -265,7 +265,8 @@ async def first_able(
         except Refused as error:
             if error.code is not ErrorCode.NOT_CONNECTED or error.outcome is not Outcome.NOT_SENT:
                 raise
-            refusal = error
+            # One that a server answered says that a request has left: that must not get lost.
+            refusal = refusal if refusal is not None and refusal.answered else error
     raise refusal or Refused(
         ErrorCode.NOT_CONNECTED, "no server is configured", outcome=Outcome.NOT_SENT
     )

@@ -58,9 +58,7 @@ class Reconciler:
         Raises BrokerError where the broker can't be asked: then the account is blocked.
         """
         try:
-            if not link.symbols.instruments:
-                await link.learn()
-                self._book.account(link.name).list_instruments(link.instruments())
+            await self.learn(link)
             found = await self._desk.reconcile(link)
             forbidden = await why_forbidden(link, self._live_accounts)
         except ReconciliationError as error:
@@ -75,6 +73,15 @@ class Reconciler:
             self._weigh(link, found, forbidden)
         self._settle()
         self._repeat(link)
+
+    async def learn(self, link: Link) -> None:
+        """Learn the account's instruments, if they aren't known yet.
+
+        Nothing that a broker says can be understood before. Raises BrokerError where it can't be.
+        """
+        if not link.symbols.instruments:
+            await link.learn()
+            self._book.account(link.name).list_instruments(link.instruments())
 
     def _weigh(self, link: Link, found: Comparison, forbidden: str) -> None:
         """Block what ``found`` says can't be trusted, and tell people what changed in that."""

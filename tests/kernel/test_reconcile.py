@@ -508,7 +508,9 @@ async def test_an_order_whose_executions_cant_be_had_is_looked_up_and_not_forgot
     )
     effect = Submit(account="a", order=order)
     ticket = desk.desk.register(effect)
-    report = SimpleNamespace(client_order_id="c1", order_id="O1", fills=(), filled_quantity=D(1000))
+    report = SimpleNamespace(
+        client_order_id="c1", order_id="O1", instrument=EUR, fills=(), filled_quantity=D(1000)
+    )
 
     async def place(_: OrderRequest) -> Any:  # noqa: ANN401
         return report

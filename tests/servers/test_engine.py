@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mtquant.cli.recorder import Recorder
 from mtquant.clock import Ids, ManualClock, SystemClock, seeded
 from mtquant.contract import Broker
 from mtquant.control.commands import Commands
-from mtquant.decide import Decider
+from mtquant.decide import Decider, Submit
 from mtquant.engine import Engine, Wiring
 from mtquant.errors import ConfigError, JournalError, OutcomeUnknown
 from mtquant.exchange import PaperSettings
@@ -30,7 +30,7 @@ from mtquant.orders import Stage, Ticket
 from mtquant.plugins import load_catalogue
 from mtquant.pool import ConnectionState, Session, Watch
 from mtquant.risk import BreakerRules, Gate
-from mtquant.symbols import Spelling
+from mtquant.symbols import Spelling, SymbolMap
 from mtquant.wire import Remote, serve
 from mtquant_paper_server.broker import PaperBroker
 
@@ -62,6 +62,8 @@ class Dying(Broker):
     async def place_order(self, order: OrderRequest) -> OrderReport:
         venue = self._venue
         venue.placed += 1
+        if venue.on_place is not None:
+            await venue.on_place()
         if venue.placed == venue.dies_at:
             if venue.takes_it:
                 await self._inner.place_order(order)
@@ -84,6 +86,8 @@ class Venue:
     dead: bool = False
     held: bool = False
     back: anyio.Event = field(default_factory=anyio.Event)
+    on_place: Callable[[], Awaitable[object]] | None = None
+    broker: type[Dying] = Dying
 
     def server(self) -> Any:  # noqa: ANN401 - the SDK's
         settings = PaperSettings.read(
@@ -108,7 +112,7 @@ class Venue:
                 await self.back.wait()
             self.dead = False
             async with Remote(self.server()) as remote:
-                yield Dying(remote, self)
+                yield self.broker(remote, self)
 
         return connected()
 
@@ -351,6 +355,79 @@ async def test_nothing_is_sent_when_the_journal_can_not_be_written(tmp_path: Pat
             await engine.run(feed)
     assert not sent
     assert desk.venues["paper-a"].placed == 0
+
+
+async def test_a_run_that_is_cancelled_waits_for_the_orders_it_has_handed_out(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    venue = desk.venues["paper-a"]
+    sent, answer = anyio.Event(), anyio.Event()
+
+    async def slowly() -> None:
+        sent.set()
+        await answer.wait()
+
+    venue.on_place = slowly
+    with desk.engine() as (engine, feed, _):
+        desk_of_orders = engine.desk
+
+        async def until_orders_wait(running: Engine) -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(feed, running)
+                await sent.wait()
+                second = replace(STRANGERS, client_order_id="second", reduce_only=True)
+                running._dispatch(Submit(account="paper-a", order=second))
+                group.start_soon(anyio.sleep_forever)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(engine.run, until_orders_wait)
+            await sent.wait()
+            while len(desk_of_orders.tickets) < 2:
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                for _ in range(20):
+                    await anyio.lowlevel.checkpoint()
+                answer.set()
+    assert venue.placed == 2
+    assert not [each for each in desk_of_orders.tickets.values() if each.stage is Stage.SENT]
+
+
+async def test_a_journal_that_fails_in_mid_order_ends_the_run(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with desk.engine() as (engine, feed, _):
+        write = engine.wiring.journal.append
+
+        def failing(kind: str, body: dict[str, Any], *, durable: bool = False) -> Any:  # noqa: ANN401 - an entry
+            if kind == "order":
+                raise JournalError("disk full")
+            return write(kind, body, durable=durable)
+
+        engine.wiring.journal.append = failing  # type: ignore[method-assign]
+        with pytest.RaisesGroup(JournalError, flatten_subgroups=True):
+            await engine.run(feed)
+    assert desk.venues["paper-a"].placed == 1
+
+
+async def test_an_order_is_looked_up_once_the_symbols_are_known(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    venue = desk.venues["paper-a"]
+
+    class Forgetful(Dying):
+        async def place_order(self, order: OrderRequest) -> OrderReport:
+            report = await super().place_order(order)
+            if venue.placed == 2:
+                link = engine.wiring.links["paper-a"]
+                link.symbols = SymbolMap("paper-a", Spelling(suffix=".a"), ())
+                raise OutcomeUnknown("the answer got lost")
+            return report
+
+    venue.broker = Forgetful
+    with desk.engine() as (engine, feed, recorder):
+        await engine.run(feed)
+    assert {each.fill.instrument for each in recorder.fills} <= set(SYMBOLS)
+    assert not engine.desk.in_doubt()
 
 
 async def test_books_that_differ_block_the_account_and_say_how(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ ON_THE_WAY = (
     "answer_late",
     "request_late",
     "request_twice",
+    "unlisted",
 )
 """Between client and server, one call at a time."""
 AT_THE_BROKER = (
@@ -46,16 +47,11 @@ FOR_A_WHILE = (
 """At one endpoint or account, from one moment to another."""
 OF_A_RUN = ("killed", "partial_fills", "never_back", "foreign")
 KINDS = (*ON_THE_WAY, *AT_THE_BROKER, *FOR_A_WHILE, *OF_A_RUN)
-KNOWN = {
-    "freed_copy": "a second copy of an order acts, of which the first was refused as not sent",
-    "unlearned": "the list of instruments doesn't come while an order is in doubt",
-}
-"""Faults that the product is known not to stand; off unless they are asked for."""
 
 KILL_POINTS = ("time", "append", "sending", "at_broker", "answered")
 """Where our own process is killed: at a moment, or in the middle of the order path."""
 _KIND_SHARE = 0.3
-_OFTEN = {"stale_look_up": 0.6}
+_OFTEN = {"stale_look_up": 0.6, "unlisted": 0.6}
 _LENGTH_S = 120.0
 _KILL_COUNTS = {"time": _LENGTH_S, "append": 250.0}
 
@@ -127,9 +123,7 @@ def draw(seed: int, endpoints: tuple[str, ...], kinds: tuple[str, ...] = KINDS) 
     plan = Plan(seed)
     for kind in kinds:
         generator = _generator(seed, kind)
-        if kind in KNOWN:
-            plan.rates[kind] = 1.0
-        elif generator.random() < _KIND_SHARE:
+        if generator.random() < _KIND_SHARE:
             _DRAWS.get(kind, _rate)(plan, kind, endpoints, generator)
     return plan
 

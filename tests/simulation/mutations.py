@@ -373,3 +373,24 @@ def adopt_a_foreign_order(stack: ExitStack) -> None:
         return fill.quantity * 0
 
     _swap(stack, AccountBook, "_foreign", ours)
+
+
+@_mutation("an order that was turned away as not sent is done with, its id free")
+def leave_the_id_free(stack: ExitStack) -> None:
+    async def ended(self: OrderDesk, link: Link, ticket: Ticket, error: Refused) -> None:  # noqa: ARG001 - as the desk
+        self._end(ticket, Stage.REFUSED, str(error))
+
+    _swap(stack, OrderDesk, "_refused", ended)
+
+
+@_mutation("of two reports that cross, the older one counts")
+def an_older_report_counts(stack: ExitStack) -> None:
+    acknowledge = OrderDesk._acknowledge
+
+    async def reopened(self: OrderDesk, link: Link, ticket: Ticket, report: OrderReport) -> None:
+        if ticket.stage is Stage.ACKNOWLEDGED and not report.status.terminal:
+            ticket.status = report.status
+            self._emit(self._moved(ticket, ""))
+        await acknowledge(self, link, ticket, report)
+
+    _swap(stack, OrderDesk, "_acknowledge", reopened)

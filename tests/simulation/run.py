@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.simulation.faults import KINDS, KNOWN
+from tests.simulation.faults import KINDS
 from tests.simulation.world import Result, simulate
 
 from mtquant.orders import MOVES
@@ -21,10 +21,9 @@ SEEDS_FILE = Path(__file__).with_name("seeds.txt")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A seed that failed once: with which known faults switched on, and why."""
+    """A seed that failed once, and why."""
 
     seed: int
-    faults: tuple[str, ...]
     why: str
 
 
@@ -33,9 +32,8 @@ def kept_seeds() -> list[Kept]:
     found = []
     for line in SEEDS_FILE.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
-            seed, faults, why = line.split(maxsplit=2)
-            names = () if faults == "-" else tuple(faults.split(","))
-            found.append(Kept(int(seed), names, why))
+            seed, why = line.split(maxsplit=1)
+            found.append(Kept(int(seed), why))
     return found
 
 
@@ -68,7 +66,6 @@ class Tally:
         )
         yield f"faults injected ({sum(self.injected.values())}):"
         yield from (f"  {kind:20}{self.injected[kind]:8}" for kind in KINDS)
-        yield from (f"  {kind:20}{self.injected[kind]:8}" for kind in KNOWN if self.injected[kind])
         yield "moves of orders:"
         for before, afters in MOVES.items():
             for after in sorted(afters):
@@ -90,11 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--log", action="store_true", help="print what happened in each")
     parser.add_argument("--only", help="fault kinds, by commas; default all")
-    parser.add_argument("--with", dest="known", default="", help=f"known ones: {','.join(KNOWN)}")
     asked = parser.parse_args(arguments)
     kinds = KINDS if asked.only is None else tuple(each for each in asked.only.split(",") if each)
-    kinds += tuple(each for each in asked.known.split(",") if each)
-    odd = set(kinds) - {*KINDS, *KNOWN}
+    odd = set(kinds) - {*KINDS}
     if odd:
         parser.error(f"no such fault: {', '.join(sorted(odd))}")
 
@@ -107,7 +102,6 @@ def main(arguments: list[str] | None = None) -> int:
             _print("\n".join(result.log))
         if result.failures:
             options = f" --only {asked.only}" if asked.only else ""
-            options += f" --with {asked.known}" if asked.known else ""
             replay = f"python -m tests.simulation --first {seed} --seeds 1 --log{options}"
             _print(f"FAILED seed {seed}, commit {now}: {result.failures[0]} | replay: {replay}")
     for line in tally.lines(time.perf_counter() - started):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
-from tests.simulation.faults import KINDS, KNOWN
+from tests.simulation.faults import KINDS
 from tests.simulation.mutations import MUTATIONS, hunt
 from tests.simulation.run import Kept, Tally, kept_seeds
 from tests.simulation.world import simulate
@@ -13,9 +13,6 @@ from mtquant.orders import MOVES
 
 FAST = 10
 SLOW = 300
-KNOWN_WITHIN = 500
-RARE = {"unlearned"}
-"""Known faults that take too many seeds to meet: that none fails says nothing."""
 UNREACHED = {"acknowledged -> acknowledged": "strategies leave no order resting: FOK and IOC only"}
 UNNOTICED = {
     "trust_the_health_check": "what is safe doesn't rest on it; only routing comes to a worse end",
@@ -51,20 +48,8 @@ def test_a_few_seeds() -> None:
 
 
 @pytest.mark.parametrize("kept", kept_seeds(), ids=lambda each: str(each.seed))
-def test_seeds_that_failed_once_are_clean_without_the_known_faults(kept: Kept) -> None:
+def test_seeds_that_failed_once_are_clean(kept: Kept) -> None:
     assert not simulate(kept.seed).failures
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("fault", [each for each in KNOWN if each not in RARE])
-def test_a_known_fault_still_fails(fault: str) -> None:
-    kinds = (*KINDS, fault)
-    first = [each.seed for each in kept_seeds() if fault in each.faults]
-    for seed in [*first, *range(KNOWN_WITHIN)]:
-        if simulate(seed, kinds).failures:
-            return
-    pytest.fail(f"{fault} seems to be mended: take it out of KNOWN")
 
 
 @pytest.mark.slow

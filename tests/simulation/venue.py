@@ -346,10 +346,7 @@ class Endpoint:
         process = self.process
         if process is None or process.dead:
             return
-        spec, plan = _SPECS[tool], self.account.world.plan
-        row = process.ledger.find(arguments.get("client_order_id", ""))
-        if row is not None and row.state is State.FREE and not plan.strikes("freed_copy"):
-            return
+        spec = _SPECS[tool]
         self.account.world.note(f"{self.name}: a late copy of {tool} arrives")
         try:
             method = getattr(process.guard, tool)
@@ -389,21 +386,21 @@ class _Session:
     def __init__(self, inner: Any, process: Process, life: Life) -> None:  # noqa: ANN401 - the SDK's
         self._inner, self._process, self._life = inner, process, life
 
-    async def send_request(self, request: Any, kind: Any, **named: Any) -> Any:  # noqa: ANN401, C901 - the SDK's
+    async def send_request(self, request: Any, kind: Any, **named: Any) -> Any:  # noqa: ANN401 - the SDK's
         endpoint, world = self._process.endpoint, self._process.account.world
         plan, tool = world.plan, request.params.name
         arguments = request.params.arguments
         trades = tool in _TRADES
         if self._life.over:
             await anyio.sleep_forever()
-        if tool == "search_instruments" and "unlearned" not in plan.rates:
-            return await self._alive(lambda: self._inner.send_request(request, kind, **named))
         if trades:
             cid = arguments.get("client_order_id", "")
             world.note(f"{endpoint.name} <- {tool} {cid}")
         if endpoint.lasts("no_requests") or (trades and endpoint.lasts("health_lies_fine")):
             await anyio.sleep_forever()
-        if plan.strikes("request_dropped"):
+        if plan.strikes("request_dropped") or (
+            tool == "search_instruments" and plan.strikes("unlisted")
+        ):
             await anyio.sleep_forever()
         if trades and plan.strikes("request_late"):
             world.later(endpoint.deliver, tool, arguments, plan.pause(0.5, 40))

@@ -221,7 +221,9 @@ class Remote(Broker):
 
 def _result(spec: Spec, arguments: dict[str, Any], result: types.CallToolResult) -> Any:  # noqa: ANN401 - the tool's
     if result.is_error:
-        raise error_in(result) or _malformed(spec, arguments)
+        error = error_in(result) or _malformed(spec, arguments)
+        error.answered = True
+        raise error
     content = result.structured_content
     try:
         value = spec.result.validate_python(content)
