@@ -23,7 +23,7 @@ from typing import Any
 
 from mtquant.clock import SystemClock
 from mtquant.journal import Journal
-from mtquant.trail import verified
+from mtquant.verifying import verified
 
 SINGLY, GROUPS, GROUP = 500, 200, 32
 BODY: dict[str, Any] = {

@@ -18,6 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from mtquant.clock import format_time
 from mtquant.errors import JournalError
 
+_TAIL = 65_536
+"""How many bytes of an anchor's end are looked at for its newest line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Anchored:
@@ -36,8 +39,11 @@ class Anchor:
             self._key = _key(key_file)
             path.parent.mkdir(parents=True, exist_ok=True)
             fresh = not path.exists() or not path.stat().st_size
+            torn = not fresh and os.access(path, os.R_OK) and not _tail(path).endswith(b"\n")
         except OSError as error:
             raise JournalError(f"engine.anchor: {path}: {error.strerror}") from error
+        if torn:
+            self._append(b"\n")
         if fresh:
             self._write({"public_key": public_key(key_file)})
 
@@ -50,10 +56,13 @@ class Anchor:
         self._write(line | {"signature": self._key.sign(_signed(seq, head.hex())).hex()})
 
     def _write(self, line: dict[str, object]) -> None:
+        self._append(json.dumps(line).encode() + b"\n")
+
+    def _append(self, content: bytes) -> None:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                os.write(descriptor, json.dumps(line).encode() + b"\n")
+                os.write(descriptor, content)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -67,7 +76,7 @@ def public_key(key_file: Path) -> str:
 
 
 def read_anchor(path: Path, trusted: str = "") -> Anchored:
-    """Return the heads of an anchor whose signatures hold; the last line may be torn.
+    """Return the heads of an anchor whose signatures hold; lines may be torn, by a crash.
 
     ``trusted`` is the public key they must be signed with, unless it is the one in the file.
     Raises JournalError where the file can't be read, or a line isn't what was written.
@@ -80,6 +89,8 @@ def read_anchor(path: Path, trusted: str = "") -> Anchored:
     key = trusted
     # What follows the last line's end is torn, by an engine that died while it wrote.
     for number, text in enumerate(lines[:-1], 1):
+        if text.startswith(b"{") and not text.endswith(b"}"):
+            continue  # torn as well, and gone on after: who can shorten lines can remove them
         try:
             line = json.loads(text)
             if number == 1 and "public_key" in line:
@@ -92,6 +103,41 @@ def read_anchor(path: Path, trusted: str = "") -> Anchored:
         except (ValueError, KeyError, TypeError, InvalidSignature):
             raise JournalError(f"{path}: line {number} is not what was anchored") from None
     return Anchored(heads, key)
+
+
+def newest_head(path: Path, key_file: Path) -> tuple[int, bytes] | None:
+    """Return the number and hash of the newest entry that was anchored, None where none was.
+
+    Only the end of the file is read. Raises OSError where it can't be, and JournalError where the
+    line isn't signed with the key in ``key_file``, if there is one.
+    """
+    if not path.exists():
+        return None
+    # What follows the last line's end is torn.
+    for text in _tail(path).split(b"\n")[-2::-1]:
+        try:
+            line = json.loads(text)
+            seq, head = int(line["entry"]), str(line["hash"])
+            if key_file.exists():
+                verifier = _key(key_file).public_key()
+                verifier.verify(bytes.fromhex(line["signature"]), _signed(seq, head))
+            return seq, bytes.fromhex(head)
+        except InvalidSignature:
+            raise JournalError(
+                f"{path}: its newest line isn't signed with {key_file}: the anchor is another "
+                "journal's, or a forgery. Bring back the key; or, to go on knowingly, name another "
+                "file in engine.anchor and keep this one"
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            continue  # the key's line, or one that was torn
+    return None
+
+
+def _tail(path: Path) -> bytes:
+    """Return the end of a file: some lines, the first of which may be cut."""
+    with path.open("rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
+        return file.read()
 
 
 def _signed(seq: int, head: str) -> bytes:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from mtquant.anchor import Anchor
+from mtquant.archive import archive, due
 from mtquant.clock import Clock, Ids, ManualClock, Random, SystemClock
 from mtquant.config import BrokerTable, Config, EndpointTable, secret
-from mtquant.contract import Broker, Endpoint, Indicator, Source
+from mtquant.contract import Broker, Endpoint, Indicator, Level, Source
 from mtquant.decide import Decider, Rules
 from mtquant.engine import Engine, Observer, Wiring
-from mtquant.errors import ConfigError
+from mtquant.errors import ConfigError, JournalError
 from mtquant.feed import Live, Replay
 from mtquant.journal import Journal
 from mtquant.link import Link
@@ -28,6 +29,7 @@ from mtquant.resample import check_divides
 from mtquant.risk import BreakerRules, Gate
 from mtquant.secrets import masked
 from mtquant.symbols import Spelling
+from mtquant.verifying import require_anchored
 
 Connect = Callable[[], AbstractAsyncContextManager[Broker]]
 
@@ -77,11 +79,19 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
         for name, table in config.notifiers.items()
     ]
     journal = Journal(state, clock)
-    if isinstance(clock, ManualClock):
-        clock.set(journal.newest_time() or min(each.time[0] for each in bars.values()))
-        feed: Replay | Live = replay(bars, clock, config.market.speed)
-    else:
-        feed = Live(config.market)
+    try:
+        if isinstance(clock, ManualClock):
+            clock.set(journal.newest_time() or min(each.time[0] for each in bars.values()))
+        _look_after(journal, config, clock, passive=passive)
+        anchor = _anchor(config, state)
+    except JournalError:
+        journal.close()
+        raise
+    feed = (
+        replay(bars, clock, config.market.speed)
+        if isinstance(clock, ManualClock)
+        else Live(config.market)
+    )
     wiring = Wiring(
         clock=clock,
         journal=journal,
@@ -99,10 +109,30 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
         }
         if live
         else {},
-        anchor=_anchor(config, state),
+        anchor=anchor,
         about=_about(config, catalogue),
     )
     return Assembled(engine=Engine(wiring), feed=feed, bars=bars)
+
+
+def _look_after(journal: Journal, config: Config, clock: Clock, *, passive: bool) -> None:
+    """Hold the journal against its anchor, and archive it where it has grown long.
+
+    Raises JournalError where it lost what was anchored. Archiving that fails is told of, and
+    trading goes on: there is another start.
+    """
+    engine, problems = config.engine, []
+    if engine.anchor is not None:
+        key_file = journal.folder / "anchor.key"
+        problems.append(require_anchored(journal, Path(engine.anchor), key_file))
+    if due(journal, engine.archive_entries) and not passive:
+        try:
+            problems.append(archive(journal, clock, engine.retention_days).problem)
+        except JournalError as error:
+            problems.append(str(error))
+    for problem in filter(None, problems):
+        body = {"level": Level.WARNING, "message": problem}
+        journal.append("told", body, durable=True)
 
 
 def _anchor(config: Config, state: Path) -> Anchor | None:

@@ -61,6 +61,9 @@ class EngineTable(Settings):
     or asks. ``dead_man_s``: a watcher of its own alarms when the engine has been silent for so
     many seconds, or died; 0 is none. ``anchor``: a file, best on another machine or one that may
     only be appended to, that takes the journal's newest hash every ten seconds.
+    ``archive_entries``: a start archives a journal that holds more entries; 0 is never.
+    ``retention_days``: archives whose newest entry is older are removed when the journal is
+    archived; 0 keeps them for ever.
     """
 
     state_dir: str = "mtquant-state"
@@ -72,6 +75,8 @@ class EngineTable(Settings):
     on_stop: Literal["ask", "keep", "close"] = "ask"
     dead_man_s: float = Field(60.0, ge=0, le=3600)
     anchor: str | None = None
+    archive_entries: int = Field(1_000_000, ge=0)
+    retention_days: int = Field(0, ge=0, le=36_500)
 
 
 class MarketTable(Settings):

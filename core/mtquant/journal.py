@@ -16,24 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtquant.chain import GENESIS, chained
+from mtquant.chain import CARRIED, GENESIS, Chain, Row, before, chained
 from mtquant.clock import Clock
 from mtquant.errors import JournalError
 from mtquant.model import to_json
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entry (
-    seq  INTEGER PRIMARY KEY,
-    time INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    body TEXT NOT NULL,
-    hash BLOB NOT NULL
-) STRICT;
-CREATE TRIGGER IF NOT EXISTS entry_no_update BEFORE UPDATE ON entry
-    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS entry_no_delete BEFORE DELETE ON entry
-    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-"""
+from mtquant.volumes import (
+    NEXT,
+    PRESENT,
+    REMEDY,
+    Archive,
+    archive,
+    archives,
+    finish,
+    make,
+    turn,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +44,35 @@ class Entry:
 
 
 class Journal:
-    """The journal of one engine, in ``folder``; a second engine on it is refused."""
+    """The journal of one engine, in ``folder``; a second engine on it is refused.
+
+    ``first`` is the number of the first entry that isn't archived, ``head`` the newest one's hash.
+    """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
+        self.folder = folder
         self._clock = clock
         self._lock = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _locked(folder / "journal.lock", folder / "journal.pid")
-            self._db = sqlite3.connect(folder / "journal.db", isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-            self._seq, self.head = self._newest(folder)
+            self._open()
         except (OSError, sqlite3.Error, JournalError) as error:
             for opened in (getattr(self, "_db", None), self._lock):
                 if opened is not None:
                     opened.close()
             if isinstance(error, JournalError):
                 raise
-            raise JournalError(f"{folder}: the journal can't be opened: {error}") from error
+            text = f"{folder}: the journal can't be opened: {error}"
+            damaged = isinstance(error, sqlite3.DatabaseError)
+            raise JournalError(f"{text}. {REMEDY}" if damaged else text) from error
+
+    def _open(self) -> None:
+        finish(self.folder)
+        self._db = sqlite3.connect(self.folder / PRESENT, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self.first, self._seq, self.head = self._ends()
 
     def append(self, kind: str, body: dict[str, Any], *, durable: bool = False) -> Entry:
         """Append an entry; with ``durable`` it, and all before it, are on disk on return.
@@ -99,33 +105,105 @@ class Journal:
             raise JournalError(f"the journal can't be written: {error}") from error
 
     def entries(self, *kinds: str) -> Iterator[Entry]:
-        """Yield the entries of ``kinds`` (all if none is named), oldest first."""
+        """Yield the entries of ``kinds``, or all that aren't archived, oldest first.
+
+        Where all are asked for, their chain is followed. Raises JournalError where it is broken,
+        or the file damaged.
+        """
         where = f"WHERE kind IN ({','.join('?' * len(kinds))})" if kinds else ""
-        query = f"SELECT seq, time, kind, body FROM entry {where} ORDER BY seq"  # noqa: S608 - placeholders only
-        for seq, time, kind, body in self._db.execute(query, kinds):
-            yield Entry(seq, time, kind, json.loads(body))
+        query = f"SELECT seq, time, kind, body, hash FROM entry {where} ORDER BY seq"  # noqa: S608 - placeholders only
+        chain: Chain | None = None
+        try:
+            for found in self._db.execute(query, kinds):
+                row = Row(*found)
+                if not kinds:
+                    chain = chain or before(row)
+                    if problem := chain.follow(row):
+                        raise JournalError(f"{self.folder / PRESENT}: {problem}. {REMEDY}")
+                yield Entry(row.seq, row.time, row.kind, json.loads(row.body))
+        except (sqlite3.DatabaseError, ValueError) as error:
+            text = f"{self.folder / PRESENT} can't be read: {error}"
+            raise JournalError(f"{text}. {REMEDY}") from error
 
     @property
     def seq(self) -> int:
         """The number of the newest entry, 0 where there is none."""
         return self._seq
 
-    def _newest(self, folder: Path) -> tuple[int, bytes]:
-        """Return the newest entry's number and hash."""
+    def _ends(self) -> tuple[int, int, bytes]:
+        """Return the first entry's number, and the newest one's number and hash."""
         columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(entry)")}
         if "hash" not in columns:
             raise JournalError(
-                f"{folder}: the journal is an earlier version's, without hashes. Close what is "
-                "open with the version that wrote it, and set another engine.state_dir"
+                f"{self.folder}: the journal is an earlier version's, without hashes. Close what "
+                "is open with the version that wrote it, and set another engine.state_dir"
             )
-        query = "SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1"
-        found = self._db.execute(query).fetchone()
-        return (0, GENESIS) if found is None else (int(found[0]), bytes(found[1]))
+        query = "SELECT seq, time, kind, body, hash FROM entry ORDER BY seq {} LIMIT 1"
+        ends = [self._db.execute(query.format(way)).fetchone() for way in ("ASC", "DESC")]
+        kept = archives(self.folder)
+        archived = kept[-1].last if kept else 0
+        if None in ends:
+            if kept:
+                raise JournalError(f"{self.folder / PRESENT} went on after {kept[-1]}. {REMEDY}")
+            return 1, 0, GENESIS
+        first, newest = (Row(*each) for each in ends)
+        try:
+            before(first)
+        except ValueError as error:
+            raise JournalError(f"{self.folder / PRESENT} {error}. {REMEDY}") from error
+        if first.seq <= archived:
+            raise JournalError(
+                f"{self.folder / PRESENT} begins with entry {first.seq}, which {kept[-1]} holds "
+                f"already: it is an old copy. {REMEDY}"
+            )
+        return first.seq, newest.seq, newest.hash
 
     def newest_time(self) -> int | None:
         """Return the time of the newest entry, None where there is none."""
         (newest,) = self._db.execute("SELECT max(time) FROM entry").fetchone()
         return None if newest is None else int(newest)
+
+    def hash_of(self, seq: int) -> bytes | None:
+        """Return the hash of an entry that isn't archived; None where there is none of that number.
+
+        Raises JournalError where the file is damaged.
+        """
+        query = "SELECT hash FROM entry WHERE seq = ?"
+        try:
+            found = self._db.execute(query, (seq,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            text = f"{self.folder / PRESENT} can't be read: {error}"
+            raise JournalError(f"{text}. {REMEDY}") from error
+        return None if found is None else bytes(found[0])
+
+    def archive(self, state: dict[str, Any]) -> Archive:
+        """Put all entries into an archive, and go on in a new file that begins with ``state``.
+
+        Numbers and hashes go on. Whenever it is broken off, the journal is as it was before or
+        as it is afterwards. Raises JournalError where somebody reads the journal meanwhile or the
+        disk refuses; it is as before then.
+        """
+        self.flush()
+        old = archive(self.folder, self.first, self._seq)
+        past = {"entry": self._seq, "head": self.head.hex(), "file": old.path.name}
+        text = to_json({"before": past, "state": state})
+        seq, time = self._seq + 1, self._clock.now()
+        row = Row(seq, time, CARRIED, text, chained(self.head, seq, time, CARRIED, text))
+        try:
+            (self.folder / NEXT).unlink(missing_ok=True)
+            make(self.folder / NEXT, [row])
+            # What is in the log goes into the file, and the log goes.
+            self._db.execute("PRAGMA journal_mode=DELETE")
+            self._db.close()
+            turn(self.folder, old)
+        except (OSError, sqlite3.Error) as error:
+            read = "locked" in str(error)
+            why = "somebody reads it; try again when nobody does" if read else str(error)
+            raise JournalError(f"{self.folder}: the journal can't be archived: {why}") from error
+        finally:
+            self._db.close()
+            self._open()
+        return old
 
     def close(self) -> None:
         """Flush, close and let another engine in."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from mtquant.book import Book, ExpectedFlow, Leaving, Working
+from mtquant.book import Book, ExpectedFlow, Leaving
+from mtquant.chain import CARRIED
 from mtquant.contract import BreakerLevel, Sent
 from mtquant.decide import read_signal, read_suggestion, take_accepted, take_target
 from mtquant.decide.persons import DECLINED
@@ -13,6 +14,7 @@ from mtquant.journal import Entry, Journal
 from mtquant.model import Mode, OrderStatus, Side
 from mtquant.orders import FILL, POSITIONS, OrderDesk, Stage, Ticket
 from mtquant.risk import BreakerState
+from mtquant.snapshot import as_working, restore
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +26,32 @@ class Recovered:
 
 
 def recover(journal: Journal, book: Book, desk: OrderDesk) -> Recovered:
-    """Fold the whole journal into ``book`` and ``desk``.
+    """Fold what of the journal isn't archived into ``book`` and ``desk``.
 
     An order whose fate the journal doesn't tell is in doubt: it may have been sent the moment
-    before we died.
+    before we died. Raises JournalError where the journal is damaged.
     """
-    count, step = 0, None
-    for entry in journal.entries():
-        count += 1
-        if entry.kind == "step":
-            step = entry.body["time"]
-        elif entry.kind in _FOLDS:
-            _FOLDS[entry.kind](entry, book, desk)
+    found = fold(journal, book, desk)
     for ticket in desk.tickets.values():
         if ticket.stage is Stage.SENT:
             ticket.come_into_doubt(ticket.time, "the engine ended before the answer came")
         account = book.account(ticket.account)
         if ticket.settled and ticket.client_order_id in account.working:
             account.done(ticket.client_order_id)
+    return found
+
+
+def fold(journal: Journal, book: Book, desk: OrderDesk) -> Recovered:
+    """Fold the entries alone: what is carried over into the next file when they are archived."""
+    count, step = 0, None
+    for entry in journal.entries():
+        count += 1
+        if entry.kind == "step":
+            step = entry.body["time"]
+        elif entry.kind == CARRIED:
+            step = restore(entry.body["state"], book, desk)
+        elif entry.kind in _FOLDS:
+            _FOLDS[entry.kind](entry, book, desk)
     return Recovered(count, step)
 
 
@@ -123,15 +133,7 @@ def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
     )
     person = bool(body.get("person"))
     (account.person_ids if person else account.our_ids).add(cid)
-    order = Working(
-        client_order_id=cid,
-        instrument=body["instrument"],
-        side=Side(body["side"]),
-        quantity=quantity,
-        opens=body["opens"],
-        status=OrderStatus.PENDING_NEW,
-    )
-    account.work(order)
+    account.work(as_working(desk.tickets[cid]))
     if body["opens"]:
         account.note_sent(
             Sent(

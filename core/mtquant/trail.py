@@ -1,4 +1,7 @@
-"""The journal read as an audit trail, beside the engine that writes it: verified and exported."""
+"""The journal and its archives read as one audit trail, beside the engine that writes it.
+
+What it tells is as good as the chain that :mod:`mtquant.verifying` follows.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,23 @@ import io
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtquant.anchor import read_anchor
-from mtquant.chain import Row, Verified, verify
-from mtquant.clock import format_time
-from mtquant.errors import JournalError
+from pydantic import TypeAdapter
 
+from mtquant.chain import Row
+from mtquant.clock import format_time
+from mtquant.decide import digest
+from mtquant.errors import JournalError
+from mtquant.model import OrderRequest
+from mtquant.volumes import NEXT, PRESENT, Archive, archives
+
+Told = tuple[Row, dict[str, Any]]
+"""An entry as it stands, and its body read."""
+_ORDER = TypeAdapter(OrderRequest)
 _COLUMNS = (
     *("entry", "time", "kind", "account", "client_order_id", "instrument", "strategy", "by"),
     *("body", "hash"),
@@ -50,37 +60,92 @@ class Wanted:
         )
 
 
-@contextmanager
-def opened(folder: Path) -> Iterator[sqlite3.Connection]:
-    """Open the journal of ``folder`` for reading.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the journal's files, open for reading; ``archive`` is None for the present one."""
 
-    Raises JournalError where there is none, or it can't be read.
+    file: sqlite3.Connection
+    archive: Archive | None
+
+    @property
+    def name(self) -> str:
+        """What people call it, from the state folder on."""
+        return PRESENT if self.archive is None else str(self.archive)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield its entries as they stand, oldest first. Raises sqlite3.Error."""
+        for row in self.file.execute("SELECT seq, time, kind, body, hash FROM entry ORDER BY seq"):
+            yield Row(*row)
+
+
+def parts(folder: Path, *, newest_first: bool = False) -> Iterator[Part]:
+    """Open each file of a journal in turn: the archives by age, then the present one.
+
+    Raises JournalError where there is none, and sqlite3.Error.
     """
-    file = folder / "journal.db"
-    if not file.exists():
-        raise JournalError(f"{file}: no engine has run here")
+    present = folder / PRESENT
+    if not present.exists() and (folder / NEXT).exists() and archives(folder):
+        present = folder / NEXT  # between the two renames of archiving, or after a crash there
+    if not present.exists():
+        kept = archives(folder)
+        why = f"{kept[-1]} is there" if kept else "no engine has run here"
+        raise JournalError(f"{present}: {'is missing: ' if kept else ''}{why}")
+    with _reading(present) as file:
+        # What is archived from now on is in the file that is open already.
+        begin = _begin(file)
+        older = [each for each in archives(folder) if begin is None or each.last < begin]
+        if newest_first:
+            yield Part(file, None)
+        for each in older[::-1] if newest_first else older:
+            with _reading(each.path) as archived:
+                yield Part(archived, each)
+        if not newest_first:
+            yield Part(file, None)
+
+
+def _reading(path: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True))
+
+
+def _begin(file: sqlite3.Connection) -> int | None:
+    """Return the number of a file's first entry; None where that can't be read."""
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as journal:
-            yield journal
-    except sqlite3.Error as error:
-        raise JournalError(f"{file} can't be read: {error}") from error
+        (seq,) = file.execute("SELECT min(seq) FROM entry").fetchone()
+    except sqlite3.Error:
+        return None
+    return seq if isinstance(seq, int) else None
 
 
-def rows(journal: sqlite3.Connection) -> Iterator[Row]:
-    """Yield every entry as it stands, oldest first."""
-    query = "SELECT seq, time, kind, body, hash FROM entry ORDER BY seq"
-    for row in journal.execute(query):
-        yield Row(*row)
+def rows(folder: Path) -> Iterator[Row]:
+    """Yield every entry of a journal and its archives as it stands, oldest first.
 
-
-def verified(folder: Path, anchor: Path | None = None, trusted: str = "") -> Verified:
-    """Follow the chain of a journal, and hold it against an anchor's heads if one is named.
-
-    Raises JournalError where the journal or the anchor can't be read.
+    Raises JournalError where there is none, or one of its files can't be read.
     """
-    heads = read_anchor(anchor, trusted).heads if anchor is not None else None
-    with opened(folder) as journal:
-        return verify(rows(journal), heads)
+    last = 0
+    try:
+        for part in parts(folder):
+            for row in part.rows():
+                last = row.seq
+                yield row
+    except sqlite3.Error as error:
+        raise JournalError(
+            f"{folder}: the journal can't be read after entry {last}: {error}; "
+            "`mtquant audit verify` says how much of it holds"
+        ) from error
+
+
+def read(folder: Path) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """Yield every entry with its body read; raises as :func:`rows` does."""
+    for row in rows(folder):
+        try:
+            body = json.loads(row.body)
+        except (ValueError, TypeError):
+            body = None
+        if not isinstance(body, dict):
+            raise JournalError(
+                f"{folder}: entry {row.seq} is not what was written: `mtquant audit verify`"
+            )
+        yield row, body
 
 
 def about(body: dict[str, Any]) -> dict[str, str]:
@@ -106,18 +171,15 @@ def export(folder: Path, wanted: Wanted, *, table: bool = False) -> Iterator[str
     """
     if table:
         yield _csv(_COLUMNS)
-    with opened(folder) as journal:
-        for row in rows(journal):
-            body = json.loads(row.body)
-            if not wanted.has(row, body):
-                continue
-            time, seal = format_time(row.time), row.hash.hex()
-            if table:
-                parts = (row.seq, time, row.kind, *about(body).values(), row.body, seal)
-                yield _csv(parts)
-            else:
-                line = {"entry": row.seq, "time": time, "nanoseconds": row.time, "kind": row.kind}
-                yield json.dumps(line | {"body": row.body, "hash": seal}) + "\n"
+    for row, body in read(folder):
+        if not wanted.has(row, body):
+            continue
+        time, seal = format_time(row.time), row.hash.hex()
+        if table:
+            yield _csv((row.seq, time, row.kind, *about(body).values(), row.body, seal))
+        else:
+            line = {"entry": row.seq, "time": time, "nanoseconds": row.time, "kind": row.kind}
+            yield json.dumps(line | {"body": row.body, "hash": seal}) + "\n"
 
 
 def _csv(parts: Iterable[object]) -> str:
@@ -135,29 +197,31 @@ def story(folder: Path, client_order_id: str) -> list[tuple[Row, dict[str, Any]]
     """Return every entry about one order, oldest first: from the signal to the last execution.
 
     The signal and the verdict carry no order's id: they are the last before its intent of the same
-    instrument and strategy. Raises JournalError where the journal knows no such order.
+    instrument and strategy. A suggestion that a person approved is known by its digest: it binds
+    exactly this order. Raises JournalError where the journal knows no such order.
     """
-    with opened(folder) as journal:
-        before: dict[tuple[str, ...], tuple[Row, dict[str, Any]]] = {}
-        found: list[tuple[Row, dict[str, Any]]] = []
-        orders: set[str] = set()
-        for row in rows(journal):
-            body = json.loads(row.body)
-            known = about(body)
-            if row.kind in {"signal", "verdict"} and not found:
-                # A later one of the same symbol, strategy and account takes its place.
-                topic = (row.kind, known["instrument"], known["strategy"], known["account"])
-                before[topic] = (row, body)
-            if known["client_order_id"] == client_order_id:
-                if row.kind == "intent":
-                    found += _causes(before, known)
-                found.append((row, body))
-                orders |= {str(body["order_id"])} if body.get("order_id") else set()
-            elif found and (
-                (row.kind in {"change", "cancel_ordered"} and body.get("order_id") in orders)
-                or (row.kind == "told" and client_order_id in body["message"])
-            ):
-                found.append((row, body))
+    before: dict[tuple[str, ...], Told] = {}
+    suggested = _Suggested()
+    found: list[Told] = []
+    orders: set[str] = set()
+    for row, body in read(folder):
+        known = about(body)
+        if row.kind in {"signal", "verdict"} and not found:
+            # A later one of the same symbol, strategy and account takes its place.
+            topic = (row.kind, known["instrument"], known["strategy"], known["account"])
+            before[topic] = (row, body)
+        suggested.hear(row, body)
+        if known["client_order_id"] == client_order_id:
+            if row.kind == "intent":
+                causes = _causes(before, known) + suggested.approved(body)
+                found += sorted(causes, key=lambda each: each[0].seq)
+            found.append((row, body))
+            orders |= {str(body["order_id"])} if body.get("order_id") else set()
+        elif found and (
+            (row.kind in {"change", "cancel_ordered"} and body.get("order_id") in orders)
+            or (row.kind == "told" and client_order_id in body["message"])
+        ):
+            found.append((row, body))
     if not any(row.kind == "intent" for row, _ in found):
         raise JournalError(
             f"the journal knows no order {client_order_id!r}: `mtquant log --kind order` lists them"
@@ -165,10 +229,32 @@ def story(folder: Path, client_order_id: str) -> list[tuple[Row, dict[str, Any]]
     return found
 
 
-def _causes(
-    before: dict[tuple[str, ...], tuple[Row, dict[str, Any]]], known: dict[str, str]
-) -> list[tuple[Row, dict[str, Any]]]:
-    """Return the signals and the verdict that led to an order, oldest first."""
+class _Suggested:
+    """The suggestions that wait, and the newest that a person approved of each digest."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Told] = {}
+        self._approved: dict[str, list[Told]] = {}
+
+    def hear(self, row: Row, body: dict[str, Any]) -> None:
+        """Take in an entry."""
+        if row.kind == "suggestion":
+            self._waiting[body["number"]] = (row, body)
+        elif row.kind == "suggestion_ended":
+            asked = self._waiting.pop(body["number"], None)
+            if asked is not None and body["outcome"] == "approved":
+                self._approved[asked[1]["digest"]] = [asked, (row, body)]
+
+    def approved(self, intent: dict[str, Any]) -> list[Told]:
+        """Return the suggestion that became this order, and its approval, if it was one."""
+        if not self._approved or not intent["opens"]:
+            return []
+        order = _ORDER.validate_python(intent["request"])
+        return self._approved.pop(digest(intent["account"], order), [])
+
+
+def _causes(before: dict[tuple[str, ...], Told], known: dict[str, str]) -> list[Told]:
+    """Return the signals and the verdict that led to an order."""
     strategies = known["strategy"].split("+")
     signals, verdicts = [], []
     for (kind, symbol, strategy, account), cause in before.items():
@@ -179,4 +265,4 @@ def _causes(
         elif kind == "verdict" and account == known["account"]:
             verdicts.append(cause)
     newest = sorted(verdicts, key=lambda each: each[0].seq)[-1:]
-    return sorted(signals + newest, key=lambda each: each[0].seq)
+    return signals + newest

@@ -22,7 +22,8 @@ from mtquant.chain import GENESIS, Row, Verified, chained, verify
 from mtquant.clock import SECOND, ManualClock, seeded
 from mtquant.errors import JournalError
 from mtquant.journal import Journal
-from mtquant.trail import Wanted, export, opened, rows, story, verified
+from mtquant.trail import Wanted, export, rows, story
+from mtquant.verifying import verified
 
 START = 1_768_219_200 * SECOND
 
@@ -40,8 +41,7 @@ def written(folder: Path, count: int, *, seed: int = 1) -> list[Row]:
 
 
 def read(folder: Path) -> list[Row]:
-    with opened(folder) as journal:
-        return list(rows(journal))
+    return list(rows(folder))
 
 
 def rewritten(folder: Path, made: list[Row]) -> None:

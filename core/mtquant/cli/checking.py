@@ -119,10 +119,21 @@ def audit_verify(
     ] = "",
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
-    """Follow the hash chain through the journal; exit code 1 where it is broken."""
+    """Follow the hash chain through archives and journal; exit code 1 where it is broken."""
     from mtquant.cli.trail import show_verified  # noqa: PLC0415 - --help stays quick
 
     raise typer.Exit(show_verified(config, anchor, key, as_json=as_json))
+
+
+@audit.command("archive", epilog="Example: mtquant audit archive")
+def audit_archive(
+    config: ConfigPath = _HERE,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Close the journal into an archive and begin a new one; the engine must be stopped."""
+    from mtquant.cli.trail import archive_now  # noqa: PLC0415 - --help stays quick
+
+    archive_now(config, as_json=as_json)
 
 
 @audit.command("show", epilog="Example: mtquant audit show O12")

@@ -13,6 +13,8 @@ from rich.console import Console
 from mtquant.clock import format_time
 from mtquant.config import load_config
 from mtquant.errors import ConfigError
+from mtquant.trail import parts
+from mtquant.volumes import PRESENT
 
 SAID = ("told", "verdict", "order", "fill")
 """The kinds that are shown unless others are asked for."""
@@ -23,21 +25,14 @@ def show_log(path: Path, kinds: Sequence[str], last: int, *, as_json: bool) -> N
 
     Raises ConfigError where no engine has run here, or the journal has no such kind.
     """
-    file = Path(load_config(path).engine.state_dir) / "journal.db"
-    if not file.exists():
-        raise ConfigError(str(file), "no engine has run here", f"mtquant run --config {path}")
-    with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True) as journal:
-        have = [kind for (kind,) in journal.execute("SELECT DISTINCT kind FROM entry ORDER BY 1")]
-        for kind in kinds:
-            if kind not in have:
-                raise ConfigError("--kind", f"no entry is {kind!r}", f"Kinds: {', '.join(have)}.")
-        wanted = kinds or SAID
-        marks = ",".join("?" * len(wanted))
-        query = (
-            f"SELECT time, kind, body FROM entry WHERE kind IN ({marks}) ORDER BY seq DESC LIMIT ?"  # noqa: S608 - placeholders only
-        )
-        rows = journal.execute(query, (*wanted, last)).fetchall()[::-1]
-    journal.close()
+    folder = Path(load_config(path).engine.state_dir)
+    if not (folder / PRESENT).exists():
+        raise ConfigError(str(folder), "no engine has run here", f"mtquant run --config {path}")
+    try:
+        rows = _newest(folder, kinds, last)
+    except sqlite3.Error as error:
+        remedy = "`mtquant audit verify` says how much of it holds."
+        raise ConfigError(str(folder), f"the journal can't be read: {error}", remedy) from error
     out = Console()
     for time, kind, text in rows:
         body = json.loads(text)
@@ -49,6 +44,29 @@ def show_log(path: Path, kinds: Sequence[str], last: int, *, as_json: bool) -> N
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     if not rows and not as_json:
         out.print("nothing yet")
+
+
+def _newest(folder: Path, kinds: Sequence[str], last: int) -> list[tuple[int, str, str]]:
+    """Return the last entries of the named kinds, oldest first: from archives, too, if need be.
+
+    Raises ConfigError where no entry is of a kind that is named, sqlite3.Error.
+    """
+    wanted = kinds or SAID
+    marks = ",".join("?" * len(wanted))
+    query = f"SELECT time, kind, body FROM entry WHERE kind IN ({marks}) ORDER BY seq DESC LIMIT ?"  # noqa: S608 - placeholders only
+    found: list[tuple[int, str, str]] = []
+    have: set[str] = set()
+    for part in parts(folder, newest_first=True):
+        found += part.file.execute(query, (*wanted, last - len(found)))
+        if kinds:
+            have |= {kind for (kind,) in part.file.execute("SELECT DISTINCT kind FROM entry")}
+        if len(found) == last and have >= set(kinds):
+            break
+    for kind in kinds:
+        if kind not in have:
+            known = ", ".join(sorted(have))
+            raise ConfigError("--kind", f"no entry is {kind!r}", f"Kinds: {known}.")
+    return found[::-1]
 
 
 def _whole(body: dict[str, Any]) -> str:

@@ -13,6 +13,8 @@ from rich.table import Table
 from mtquant.cli.tables import out
 from mtquant.config import load_config
 from mtquant.errors import ConfigError
+from mtquant.trail import parts
+from mtquant.volumes import PRESENT
 
 
 def show_check(answer: dict[str, Any]) -> int:
@@ -45,55 +47,81 @@ def look_up(path: Path, order: str, broker: str | None) -> dict[str, Any]:
 
     Raises ConfigError where the journal knows no such order, or several.
     """
-    file = Path(load_config(path).engine.state_dir) / "journal.db"
-    if not file.exists():
-        raise ConfigError(str(file), "no engine has run here", f"mtquant run --config {path}")
-    with sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True) as journal:
-        found = _found(journal, order, broker)
-    journal.close()
+    folder = Path(load_config(path).engine.state_dir)
+    if not (folder / PRESENT).exists():
+        raise ConfigError(str(folder), "no engine has run here", f"mtquant run --config {path}")
+    try:
+        found = _found(folder, order, broker)
+    except sqlite3.Error as error:
+        remedy = "`mtquant audit verify` says how much of it holds."
+        raise ConfigError(str(folder), f"the journal can't be read: {error}", remedy) from error
     if found is None:
         remedy = "`mtquant log --kind order` lists those there are."
         raise ConfigError("order", f"the journal knows no {order!r}", remedy)
     return found
 
 
-def _found(journal: sqlite3.Connection, order: str, broker: str | None) -> dict[str, Any] | None:
-    """Return an order's verdict, intent and events; None where there is none of that id."""
-    by_broker = journal.execute(
-        "SELECT DISTINCT body ->> 'client_order_id', body ->> 'account' FROM entry "
-        "WHERE kind = 'order' AND body ->> 'order_id' = ? AND body ->> 'account' = ifnull(?, "
-        "body ->> 'account')",
-        (order, broker),
-    ).fetchall()
-    if len(by_broker) > 1:
-        where = " and ".join(account for _, account in by_broker)
-        raise ConfigError("order", f"{order!r} is an order at {where}", "Name one with --broker.")
-    cid = by_broker[0][0] if by_broker else order
-    row = journal.execute(
-        "SELECT seq, body FROM entry WHERE kind = 'intent' AND body ->> 'client_order_id' = ?",
-        (cid,),
-    ).fetchone()
-    if row is None:
+def _found(folder: Path, order: str, broker: str | None) -> dict[str, Any] | None:
+    """Return an order's verdict, intent and events; None where there is none of that id.
+
+    All files of the journal are looked through. Raises sqlite3.Error.
+    """
+    cid = _client_order_id(folder, order, broker) or order
+    intent: dict[str, Any] | None = None
+    events, seq = [], 0
+    for part in parts(folder):
+        row = part.file.execute(
+            "SELECT seq, body FROM entry WHERE kind = 'intent' AND body ->> 'client_order_id' = ?",
+            (cid,),
+        ).fetchone()
+        if row is not None:
+            seq, intent = row[0], json.loads(row[1])
+        events += part.file.execute(
+            "SELECT body FROM entry WHERE kind = 'order' AND body ->> 'client_order_id' = ? "
+            "ORDER BY seq",
+            (cid,),
+        ).fetchall()
+    if intent is None:
         return None
-    seq, intent = row[0], json.loads(row[1])
-    # The verdict that let it go is the last one before it, of its symbol and account.
-    verdict = journal.execute(
-        "SELECT body FROM entry WHERE kind = 'verdict' AND seq < ? AND body ->> 'approved' "
-        "AND body ->> 'account' = ? AND body ->> '$.signal.instrument' = ? "
-        "ORDER BY seq DESC LIMIT 1",
-        (seq, intent["account"], intent["instrument"]),
-    ).fetchone()
-    events = journal.execute(
-        "SELECT body FROM entry WHERE kind = 'order' AND body ->> 'client_order_id' = ? "
-        "ORDER BY seq",
-        (cid,),
-    ).fetchall()
     return {
         "client_order_id": cid,
         "intent": intent,
-        "verdict": json.loads(verdict[0]) if verdict else None,
+        "verdict": _verdict(folder, seq, intent),
         "events": [json.loads(text) for (text,) in events],
     }
+
+
+def _client_order_id(folder: Path, order: str, broker: str | None) -> str | None:
+    """Return the client order id of what a broker calls ``order``; None where there is none."""
+    found: set[tuple[str, str]] = set()
+    for part in parts(folder):
+        found |= set(
+            part.file.execute(
+                "SELECT DISTINCT body ->> 'client_order_id', body ->> 'account' FROM entry "
+                "WHERE kind = 'order' AND body ->> 'order_id' = ? AND body ->> 'account' = "
+                "ifnull(?, body ->> 'account')",
+                (order, broker),
+            )
+        )
+    if len(found) > 1:
+        where = " and ".join(sorted(account for _, account in found))
+        raise ConfigError("order", f"{order!r} is an order at {where}", "Name one with --broker.")
+    return next((cid for cid, _ in found), None)
+
+
+def _verdict(folder: Path, seq: int, intent: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the verdict that let an order go: the last before it, of its symbol and account."""
+    for part in parts(folder, newest_first=True):
+        row = part.file.execute(
+            "SELECT body FROM entry WHERE kind = 'verdict' AND seq < ? AND body ->> 'approved' "
+            "AND body ->> 'account' = ? AND body ->> '$.signal.instrument' = ? "
+            "ORDER BY seq DESC LIMIT 1",
+            (seq, intent["account"], intent["instrument"]),
+        ).fetchone()
+        if row is not None:
+            verdict: dict[str, Any] = json.loads(row[0])
+            return verdict
+    return None
 
 
 def _print_verdict(console: Console, verdict: dict[str, Any] | None) -> None:

@@ -10,11 +10,15 @@ from typing import Any
 
 from rich.console import Console
 
+from mtquant.archive import archive
 from mtquant.cli.risk import look_up
-from mtquant.clock import format_time, parse_time
+from mtquant.clock import Clock, ManualClock, SystemClock, format_time, parse_time
 from mtquant.config import Config, load_config
 from mtquant.errors import ConfigError
-from mtquant.trail import Wanted, export, story, verified
+from mtquant.journal import Journal
+from mtquant.trail import Wanted, export, story
+from mtquant.verifying import verified
+from mtquant.volumes import PRESENT, archives
 
 
 def show_verified(path: Path, anchor: Path | None, key: str, *, as_json: bool) -> int:
@@ -26,6 +30,8 @@ def show_verified(path: Path, anchor: Path | None, key: str, *, as_json: bool) -
         answer = {
             "holds": not found.problem,
             "entries": found.entries,
+            "first": found.first,
+            "files": found.files,
             "head": found.head.hex(),
             "anchor": str(place) if place else None,
             "problem": found.problem,
@@ -37,7 +43,12 @@ def show_verified(path: Path, anchor: Path | None, key: str, *, as_json: bool) -
         out.print(f"BROKEN: {found.problem}", style="bold red", highlight=False, markup=False)
         out.print(f"the {found.entries:,} entries before it hold")
         return 1
-    out.print(f"all {found.entries:,} entries hold; head {found.head.hex()}", highlight=False)
+    files = f" in {found.files} files" if found.files > 1 else ""
+    text = f"all {found.entries:,} entries{files} hold; head {found.head.hex()}"
+    out.print(text, highlight=False, soft_wrap=True)
+    if found.first > 1:
+        text = f"they begin with entry {found.first:,}: those before it were removed, as is told"
+        out.print(f"{text} in the journal (engine.retention_days)", highlight=False)
     if place is None:
         text = (
             "without an anchor a journal that was cut off, or made anew as a whole, holds as well: "
@@ -47,6 +58,43 @@ def show_verified(path: Path, anchor: Path | None, key: str, *, as_json: bool) -
     else:
         out.print(f"and they are those anchored in {place}", highlight=False, markup=False)
     return 0
+
+
+def archive_now(path: Path, *, as_json: bool) -> None:
+    """Archive what the journal holds, and remove archives that are older than is kept."""
+    config = load_config(path)
+    folder = _folder(config)
+    if not (folder / PRESENT).exists() and not archives(folder):
+        raise ConfigError(str(folder), "no engine has run here", f"mtquant run --config {path}")
+    clock: Clock = ManualClock() if config.market.feed == "replay" else SystemClock()
+    journal = Journal(folder, clock)
+    try:
+        if isinstance(clock, ManualClock):
+            clock.set(journal.newest_time() or 0)
+        done = archive(journal, clock, config.engine.retention_days)
+    finally:
+        journal.close()
+    if as_json:
+        answer = {
+            "archive": str(done.made.path) if done.made else None,
+            "removed": [str(each.path) for each in done.removed],
+            "problem": done.problem,
+        }
+        print(json.dumps(answer))  # noqa: T201 - for machines
+        return
+    out = Console()
+    if done.made is None:
+        out.print("nothing was written since the last archive")
+    else:
+        entries = f"entries {done.made.first:,} to {done.made.last:,}"
+        size = done.made.path.stat().st_size / 1024**2
+        out.print(f"{done.made}: {entries}, {size:,.1f} MiB", highlight=False, markup=False)
+    for each in done.removed:
+        days = config.engine.retention_days
+        text = f"{each} is removed: its newest entry is older than {days} days, and that is told"
+        out.print(text, highlight=False, markup=False)
+    if done.problem:
+        out.print(done.problem, style="yellow", highlight=False, markup=False)
 
 
 def exported(
@@ -134,6 +182,14 @@ def _intent(body: dict[str, Any]) -> list[str]:
     return [f"{act} {cid}{who}: {what}{stop} to {body['account']}, on disk before it is sent"]
 
 
+def _suggestion(body: dict[str, Any]) -> list[str]:
+    order = body["order"]
+    what = f"{order['side']} {order['quantity']} {order['instrument']} at {body['account']}"
+    return [
+        f"suggestion {body['number']}: {what}, until {body['expires']}, digest {body['digest']}"
+    ]
+
+
 def _order(body: dict[str, Any]) -> list[str]:
     number = f" as {body['order_id']}" if body.get("order_id") else ""
     filled = f", {body['filled']} at {body['average_price']}" if body.get("average_price") else ""
@@ -151,6 +207,8 @@ def _fill(body: dict[str, Any]) -> list[str]:
 _SENTENCES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "signal": _signal,
     "verdict": _verdict,
+    "suggestion": _suggestion,
+    "suggestion_ended": lambda body: [f"suggestion {body['number']} {body['text']}"],
     "intent": _intent,
     "order": _order,
     "fill": _fill,
