@@ -12,6 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ class Journal:
         where = f"WHERE kind IN ({','.join('?' * len(kinds))})" if kinds else ""
         query = f"SELECT seq, time, kind, body, hash FROM entry {where} ORDER BY seq"  # noqa: S608 - placeholders only
         chain: Chain | None = None
-        try:
+        with self._readable():
             for found in self._db.execute(query, kinds):
                 row = Row(*found)
                 if not kinds:
@@ -121,9 +122,6 @@ class Journal:
                     if problem := chain.follow(row):
                         raise JournalError(f"{self.folder / PRESENT}: {problem}. {REMEDY}")
                 yield Entry(row.seq, row.time, row.kind, json.loads(row.body))
-        except (sqlite3.DatabaseError, ValueError) as error:
-            text = f"{self.folder / PRESENT} can't be read: {error}"
-            raise JournalError(f"{text}. {REMEDY}") from error
 
     @property
     def seq(self) -> int:
@@ -133,6 +131,8 @@ class Journal:
     def _ends(self) -> tuple[int, int, bytes]:
         """Return the first entry's number, and the newest one's number and hash."""
         columns = {name for _, name, *_ in self._db.execute("PRAGMA table_info(entry)")}
+        if not columns:
+            raise JournalError(f"{self.folder / PRESENT} holds no journal. {REMEDY}")
         if "hash" not in columns:
             raise JournalError(
                 f"{self.folder}: the journal is an earlier version's, without hashes. Close what "
@@ -159,22 +159,32 @@ class Journal:
         return first.seq, newest.seq, newest.hash
 
     def newest_time(self) -> int | None:
-        """Return the time of the newest entry, None where there is none."""
-        (newest,) = self._db.execute("SELECT max(time) FROM entry").fetchone()
-        return None if newest is None else int(newest)
+        """Return the time of the newest entry, None where there is none.
+
+        Raises JournalError where the file is damaged.
+        """
+        with self._readable():
+            (newest,) = self._db.execute("SELECT max(time) FROM entry").fetchone()
+            return None if newest is None else int(newest)
 
     def hash_of(self, seq: int) -> bytes | None:
         """Return the hash of an entry that isn't archived; None where there is none of that number.
 
         Raises JournalError where the file is damaged.
         """
-        query = "SELECT hash FROM entry WHERE seq = ?"
-        try:
+        with self._readable():
+            query = "SELECT hash FROM entry WHERE seq = ?"
             found = self._db.execute(query, (seq,)).fetchone()
-        except sqlite3.DatabaseError as error:
+            return None if found is None else bytes(found[0])
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Tell of a file that is damaged in words."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             text = f"{self.folder / PRESENT} can't be read: {error}"
             raise JournalError(f"{text}. {REMEDY}") from error
-        return None if found is None else bytes(found[0])
 
     def archive(self, state: dict[str, Any]) -> Archive:
         """Put all entries into an archive, and go on in a new file that begins with ``state``.

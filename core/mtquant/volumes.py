@@ -27,7 +27,7 @@ REMEDY = (
 )
 """What to do where a journal is damaged or gone."""
 _NAME = re.compile(r"journal-(\d+)-(\d+)\.db", re.ASCII)
-_READ_ONLY = 0o400
+_READ_ONLY, _LEAST = 0o400, 512
 _SCHEMA = (
     """
     CREATE TABLE entry (
@@ -129,8 +129,10 @@ def finish(folder: Path) -> None:
         if each.path.stat().st_mode & 0o777 != _READ_ONLY:
             each.path.chmod(_READ_ONLY)
     if present.exists():
-        if not present.stat().st_size:
-            raise JournalError(f"{present} is empty, which no journal is. {REMEDY}")
+        with present.open("rb") as file:
+            # SQLite takes a shorter file for an empty one, and writes a new one over it.
+            if len(file.read(_LEAST)) < _LEAST:
+                raise JournalError(f"{present} is cut off: no journal is so short. {REMEDY}")
         fresh.unlink(missing_ok=True)
         return
     if kept:
