@@ -210,10 +210,10 @@ def story(folder: Path, client_order_id: str) -> list[tuple[Row, dict[str, Any]]
             # A later one of the same symbol, strategy and account takes its place.
             topic = (row.kind, known["instrument"], known["strategy"], known["account"])
             before[topic] = (row, body)
-        suggested.hear(row, body)
+        approval = suggested.hear(row, body)
         if known["client_order_id"] == client_order_id:
             if row.kind == "intent":
-                causes = _causes(before, known) + suggested.approved(body)
+                causes = _causes(before, known) + approval
                 found += sorted(causes, key=lambda each: each[0].seq)
             found.append((row, body))
             orders |= {str(body["order_id"])} if body.get("order_id") else set()
@@ -236,21 +236,21 @@ class _Suggested:
         self._waiting: dict[int, Told] = {}
         self._approved: dict[str, list[Told]] = {}
 
-    def hear(self, row: Row, body: dict[str, Any]) -> None:
-        """Take in an entry."""
+    def hear(self, row: Row, body: dict[str, Any]) -> list[Told]:
+        """Take in an entry; return the suggestion that became it, and its approval, if it was one.
+
+        An approval is good for one order.
+        """
         if row.kind == "suggestion":
             self._waiting[body["number"]] = (row, body)
         elif row.kind == "suggestion_ended":
             asked = self._waiting.pop(body["number"], None)
             if asked is not None and body["outcome"] == "approved":
                 self._approved[asked[1]["digest"]] = [asked, (row, body)]
-
-    def approved(self, intent: dict[str, Any]) -> list[Told]:
-        """Return the suggestion that became this order, and its approval, if it was one."""
-        if not self._approved or not intent["opens"]:
-            return []
-        order = _ORDER.validate_python(intent["request"])
-        return self._approved.pop(digest(intent["account"], order), [])
+        elif row.kind == "intent" and self._approved and body["opens"] and not body["person"]:
+            order = _ORDER.validate_python(body["request"])
+            return self._approved.pop(digest(body["account"], order), [])
+        return []
 
 
 def _causes(before: dict[tuple[str, ...], Told], known: dict[str, str]) -> list[Told]:

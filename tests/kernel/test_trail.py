@@ -11,21 +11,30 @@ import sqlite3
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from mtquant.anchor import Anchor, public_key, read_anchor
-from mtquant.chain import GENESIS, Row, Verified, chained, verify
+from mtquant.archive import archive
+from mtquant.book import Suggestion
+from mtquant.chain import GENESIS, Chain, Row, Verified, chained, verify
 from mtquant.clock import SECOND, ManualClock, seeded
+from mtquant.decide import digest, signal_body
+from mtquant.decide.entries import suggestion_body
 from mtquant.errors import JournalError
 from mtquant.journal import Journal
+from mtquant.model import OrderRequest, OrderType, Side, Signal
 from mtquant.trail import Wanted, export, rows, story
 from mtquant.verifying import verified
 
 START = 1_768_219_200 * SECOND
+ORDER = TypeAdapter(OrderRequest)
 
 
 def written(folder: Path, count: int, *, seed: int = 1) -> list[Row]:
@@ -44,9 +53,11 @@ def read(folder: Path) -> list[Row]:
     return list(rows(folder))
 
 
-def rewritten(folder: Path, made: list[Row]) -> None:
+def rewritten(folder: Path, made: list[Row], name: str = "journal.db") -> None:
     """Put other rows in the place of a journal's, as whoever owns the disk can."""
-    with closing(sqlite3.connect(folder / "journal.db", isolation_level=None)) as journal:
+    (folder / name).chmod(0o600)
+    with closing(sqlite3.connect(folder / name)) as journal, journal:
+        journal.execute("PRAGMA synchronous=OFF")
         journal.execute("DROP TRIGGER IF EXISTS entry_no_delete")
         journal.execute("DELETE FROM entry")
         journal.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", made)
@@ -103,14 +114,14 @@ def flips(row: Row) -> Iterator[Row]:
 
 def test_every_byte_of_every_entry_counts(tmp_path: Path) -> None:
     made = written(tmp_path, 1000)
-    # An entry alone can be looked at with the hash before it: the rest of the chain doesn't change.
+    # What precedes an entry doesn't change: the chain can be taken up just before it.
     tried = 0
     for index, row in enumerate(made):
         before = made[index - 1].hash if index else GENESIS
-        assert row.hash == chained(before, row.seq, row.time, row.kind, row.body)
+        assert not Chain(index, before).follow(row)
         for other in flips(row):
             tried += 1
-            assert other.hash != chained(before, other.seq, other.time, other.kind, other.body)
+            assert Chain(index, before).follow(other)
     assert tried > 60_000
 
 
@@ -175,6 +186,31 @@ def test_a_cut_end_and_a_whole_new_chain_are_found_by_the_anchor_alone(
         other = change(made, rng)
         assert not verify(other).problem, "the chain alone can't tell"
         assert verify(other, heads).problem
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("archived", [0, 600])
+@pytest.mark.parametrize("change", [edited, deleted, swapped, truncated, forged])
+def test_a_hundred_of_a_hundred_forgeries_of_the_stored_files_are_found(
+    tmp_path: Path, change: Callable[[list[Row], Random], list[Row]], archived: int
+) -> None:
+    state, rng = tmp_path / "state", seeded(11)
+    made = written(state, archived or 1000)
+    if archived:
+        journal = Journal(state, ManualClock(START + 600 * SECOND))
+        journal.archive({})
+        journal.close()
+        made = written(state, 1000 - archived - 1)
+    place = anchored(state, made[9::10])
+    assert verified(state, place) == Verified(1000, made[-1].hash, files=2 if archived else 1)
+    for _ in range(100):
+        other = change(made, rng)
+        rewritten(state, [row for row in other if row.seq > archived])
+        if archived:
+            rewritten(
+                state, [row for row in other if row.seq <= archived], "archive/journal-1-600.db"
+            )
+        assert verified(state, place).problem
 
 
 def test_it_says_where_it_broke_and_how_much_before_holds(tmp_path: Path) -> None:
@@ -360,6 +396,56 @@ def test_an_orders_story_is_all_that_is_about_it_and_nothing_else(tmp_path: Path
         (3, "signal"), (5, "verdict"), (7, "intent"), (9, "order"), (10, "order"), (11, "fill"),
         (12, "cancel_ordered"), (14, "told"),
     ]  # fmt: skip
+
+
+def test_an_approved_order_is_told_with_what_was_suggested_and_who_approved(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock(START)
+    journal = Journal(tmp_path, clock)
+    order = OrderRequest(
+        client_order_id="S1", instrument="EUR/USD", side=Side.BUY, order_type=OrderType.MARKET,
+        quantity=Decimal(2000), strategy_id="trend",
+    )  # fmt: skip
+    signal = Signal(strategy_id="trend", instrument="EUR/USD", time=START, direction=1, reason="up")
+    suggestion = Suggestion(
+        number=1, account="a", order=order, signal=signal, price=Decimal("1.1"), created=START,
+        expires=START + SECOND, digest=digest("a", order), verdict="buy 2,000",
+    )  # fmt: skip
+    request = ORDER.dump_python(order, mode="json", exclude_none=True)
+    intent: dict[str, Any] = {
+        "account": "a", "instrument": "EUR/USD", "side": "buy", "opens": True, "person": "",
+    }  # fmt: skip
+    waits = suggestion_body(suggestion)
+    other = suggestion_body(replace(suggestion, number=2, digest="other"))
+    approved = {"outcome": "approved", "by": "ann", "why": "", "text": "approved by ann"}
+    for kind, body in (
+        ("signal", signal_body(signal)),
+        ("suggestion", waits | {"number": 3}),
+        ("suggestion_ended", approved | {"number": 3, "outcome": "rejected"}),
+        ("suggestion", waits),
+        ("suggestion", other),
+        ("suggestion_ended", approved | {"number": 2}),
+        ("suggestion_ended", approved | {"number": 1}),
+        (
+            "intent",
+            intent | {"client_order_id": "C1", "request": request | {"client_order_id": "C1"}},
+        ),
+        (
+            "intent",
+            intent | {"client_order_id": "C2", "request": request | {"client_order_id": "C2"}},
+        ),
+    ):
+        journal.append(kind, body)
+    archive(journal, clock, 0)
+    journal.append("order", {"client_order_id": "C1", "account": "a"})
+    journal.close()
+    told = [(row.seq, row.kind) for row, _ in story(tmp_path, "C1")]
+    assert told == [
+        (1, "signal"), (4, "suggestion"), (7, "suggestion_ended"), (8, "intent"), (11, "order"),
+    ]  # fmt: skip
+    again = [row.kind for row, _ in story(tmp_path, "C2")]
+    assert again == ["signal", "intent"], "an approval is good once"
 
 
 def test_an_order_that_nobody_knows_has_no_story(tmp_path: Path) -> None:

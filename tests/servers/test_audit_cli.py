@@ -17,7 +17,7 @@ from mtquant.cli import app
 from mtquant.clock import SECOND, ManualClock, seeded
 from mtquant.config import load_config
 from mtquant.engine import Engine, Observer
-from mtquant.errors import MtquantError
+from mtquant.errors import JournalError, MtquantError
 from mtquant.journal import Journal
 from mtquant.plugins import load_catalogue
 
@@ -37,7 +37,11 @@ def file(tmp_path: Path) -> Path:
     (tmp_path / "mtquant.toml").write_text(CONFIG, encoding="utf-8")
     clock = ManualClock(START)
     journal = Journal(tmp_path / "state", clock)
-    signal = {"strategy_id": "trend", "instrument": "EUR/USD", "direction": 1, "reason": "up"}
+    signal = {
+        "strategy_id": "trend", "instrument": "EUR/USD", "direction": 1, "reason": "up",
+        "time": "2026-01-12T12:00:00Z", "stop_distance": None, "take_profit_distance": None,
+        "confidence": 1.0,
+    }  # fmt: skip
     request = {"quantity": "2000", "stop_loss": "1.09", "strategy_id": "trend"}
     order = {"account": "a", "client_order_id": "C1", "stage": "acknowledged"}
     finding = {"check": "notional", "verdict": "reduced", "code": "gross_notional"}
@@ -137,6 +141,97 @@ def test_entries_go_to_a_file_or_to_standard_output(file: Path) -> None:
     done = run(file, "export", "--format", "csv", "--since", "2026-01-12", "--out", str(out))
     assert (done.exit_code, done.output) == (0, "")
     assert len(out.read_text(encoding="utf-8").splitlines()) == 5
+
+
+def test_what_is_archived_is_verified_told_logged_and_exported_as_before(file: Path) -> None:
+    before = {
+        words: run(file, *words).output
+        for words in (("show", "O7"), ("show", "C1", "--json"), ("export",))
+    }
+    log = CliRunner().invoke(app, ["log", "--last", "2", "--config", str(file)]).output
+    done = run(file, "archive")
+    assert (done.exit_code, done.output) == (0, "archive/journal-1-4.db: entries 1 to 4\n")
+    assert "all 5 entries in 2 files hold" in run(file, "verify").output
+    assert json.loads(run(file, "verify", "--json").output)["files"] == 2
+    for words, output in before.items():
+        assert run(file, *words).output.startswith(output), words
+    assert CliRunner().invoke(app, ["log", "--last", "2", "--config", str(file)]).output == log
+    risk = CliRunner().invoke(app, ["risk", "explain", "O7", "--config", str(file), "--json"])
+    assert json.loads(risk.output)["verdict"]["message"] == "buy 2,000"
+    assert "nothing was written since" in run(file, "archive").output
+    assert json.loads(run(file, "archive", "--json").output) == {
+        "archive": None,
+        "removed": [],
+        "problem": "",
+    }
+
+
+def test_archiving_is_refused_while_an_engine_runs_and_where_none_has(file: Path) -> None:
+    journal = Journal(file.parent / "state", ManualClock(START))
+    assert "another engine" in refused(file, "archive")
+    journal.close()
+    file.write_text(CONFIG.replace('"state"', '"other"'), encoding="utf-8")
+    assert "no engine has run here" in refused(file, "archive")
+    assert not (file.parent / "other").exists()
+
+
+def test_archives_that_are_older_than_is_kept_are_removed_and_it_is_told(file: Path) -> None:
+    file.write_text(CONFIG.replace('"state"', '"state"\nretention_days = 30'), encoding="utf-8")
+    done = run(file, "archive")
+    assert "archive/journal-1-4.db is removed: its newest entry is older than 30" in done.output
+    told = run(file, "verify")
+    assert told.exit_code == 0
+    assert "all 2 entries hold" in told.output
+    assert "they begin with entry 5: those before it were removed" in told.output
+    assert "journal-1-4.db" in run(file, "export", "--kind", "archive_removed").output
+
+
+@pytest.mark.parametrize("size", [0, 100, 4096, 6000])
+def test_a_damaged_journal_is_told_in_words_by_every_command(file: Path, size: int) -> None:
+    path = file.parent / "state" / "journal.db"
+    path.write_bytes(path.read_bytes()[:size])
+    broken = run(file, "verify")
+    assert broken.exit_code == 1
+    assert "BROKEN: journal.db" in broken.output
+    for words in (("show", "C1"), ("export",), ("archive",)):
+        assert "journal" in refused(file, *words)
+    log = CliRunner().invoke(app, ["log", "--config", str(file)])
+    assert log.exception is None or isinstance(log.exception, MtquantError)
+
+
+def started(file: Path) -> Engine:
+    return assemble(load_config(file), load_catalogue(), seeded(1), Observer()).engine
+
+
+def test_a_start_archives_a_long_journal_and_goes_on_if_it_cannot(file: Path) -> None:
+    state = file.parent / "state"
+    text = CONFIG.replace('"state"', '"state"\narchive_entries = 3')
+    file.write_text(text, encoding="utf-8")
+    passive = assemble(load_config(file), load_catalogue(), seeded(1), Observer(), passive=True)
+    assert passive.engine.wiring.journal.first == 1, "one command of a person doesn't wait for it"
+    passive.engine.wiring.journal.close()
+    with closing(sqlite3.connect(state / "journal.db")) as reader:
+        reader.execute("SELECT count(*) FROM entry").fetchone()
+        engine = started(file)
+        (told,) = engine.wiring.journal.entries("told")
+        assert "can't be archived: somebody reads it" in told.body["message"]
+        engine.wiring.journal.close()
+    engine = started(file)
+    assert (engine.wiring.journal.first, engine.wiring.journal.seq) == (6, 6)
+    engine.wiring.journal.close()
+    assert (state / "archive" / "journal-1-5.db").exists()
+
+
+def test_a_start_is_refused_where_the_journal_lost_what_was_anchored(file: Path) -> None:
+    text = CONFIG.replace('"state"', '"state"\nanchor = "anchor.jsonl"')
+    file.write_text(text, encoding="utf-8")
+    started(file).wiring.journal.close()
+    anchor = Anchor(file.parent / "anchor.jsonl", file.parent / "state" / "anchor.key")
+    anchor.note(START, 9, bytes(32))
+    with pytest.raises(JournalError, match=r"ends at entry 4; entry 9 was anchored"):
+        started(file)
+    file.write_text(text.replace("anchor.jsonl", "another.jsonl"), encoding="utf-8")
+    started(file).wiring.journal.close()  # knowingly, and the lock was given back
 
 
 @pytest.mark.parametrize(

@@ -86,13 +86,12 @@ def archive_now(path: Path, *, as_json: bool) -> None:
     if done.made is None:
         out.print("nothing was written since the last archive")
     else:
-        entries = f"entries {done.made.first:,} to {done.made.last:,}"
-        size = done.made.path.stat().st_size / 1024**2
-        out.print(f"{done.made}: {entries}, {size:,.1f} MiB", highlight=False, markup=False)
+        text = f"{done.made}: entries {done.made.first:,} to {done.made.last:,}"
+        out.print(text, highlight=False, markup=False)
     for each in done.removed:
         days = config.engine.retention_days
-        text = f"{each} is removed: its newest entry is older than {days} days, and that is told"
-        out.print(text, highlight=False, markup=False)
+        text = f"{each} is removed: its newest entry is older than {days} days; the journal tells"
+        out.print(text, highlight=False, markup=False, soft_wrap=True)
     if done.problem:
         out.print(done.problem, style="yellow", highlight=False, markup=False)
 
