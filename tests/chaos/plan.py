@@ -107,4 +107,4 @@ def troubles(seed: int) -> Iterator[Trouble]:
         fault = rng.choice(_KINDS)
         # Late ones must outlast a time-out, the look-up and the fence.
         for_s = rng.uniform(2.0, 6.0) if fault is Fault.LATE_REQUESTS else rng.uniform(0.1, 3.0)
-        yield Trouble(fault, rng.uniform(0.5, 4.0), for_s, rng.uniform(0.05, 0.8))
+        yield Trouble(fault, rng.uniform(0.5, 5.0), for_s, rng.uniform(0.05, 0.8))

@@ -87,6 +87,7 @@ class Run:
         self._progress = progress
         self._bar = progress.add_task("starting", total=kills)
         self._network: Counter[str] = Counter()
+        self._troubles = troubles(seed)
         self.world: World
         self.people: People
         self.proxy: Proxy
@@ -182,7 +183,7 @@ class Run:
             await anyio.sleep(into_s)
 
     async def _trouble(self) -> None:
-        for each in troubles(self._seed):
+        for each in self._troubles:
             await anyio.sleep(each.after_s)
             self._network[each.fault] += 1
             await self.proxy.inflict(each.fault, each.for_s, each.delay_s)
