@@ -10,7 +10,7 @@ import io
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,37 +83,31 @@ def parts(folder: Path, *, newest_first: bool = False) -> Iterator[Part]:
 
     Raises JournalError where there is none, and sqlite3.Error.
     """
-    present = folder / PRESENT
-    if not present.exists() and (folder / NEXT).exists() and archives(folder):
+    kept, present = archives(folder), folder / PRESENT
+    if not present.exists() and kept and (folder / NEXT).exists():
         present = folder / NEXT  # between the two renames of archiving, or after a crash there
     if not present.exists():
-        kept = archives(folder)
-        why = f"{kept[-1]} is there" if kept else "no engine has run here"
-        raise JournalError(f"{present}: {'is missing: ' if kept else ''}{why}")
+        why = f"is missing: {kept[-1]} is there" if kept else "no engine has run here"
+        raise JournalError(f"{present}: {why}")
     with _reading(present) as file:
-        # What is archived from now on is in the file that is open already.
-        begin = _begin(file)
-        older = [each for each in archives(folder) if begin is None or each.last < begin]
-        if newest_first:
-            yield Part(file, None)
-        for each in older[::-1] if newest_first else older:
-            with _reading(each.path) as archived:
-                yield Part(archived, each)
-        if not newest_first:
-            yield Part(file, None)
+        with suppress(sqlite3.Error):
+            file.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        # From now on nothing is archived, until this is closed.
+        if archives(folder) == kept:
+            newest, older = Part(file, None), kept[::-1] if newest_first else kept
+            if newest_first:
+                yield newest
+            for each in older:
+                with _reading(each.path) as archived:
+                    yield Part(archived, each)
+            if not newest_first:
+                yield newest
+            return
+    yield from parts(folder, newest_first=newest_first)
 
 
 def _reading(path: Path) -> closing[sqlite3.Connection]:
     return closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True))
-
-
-def _begin(file: sqlite3.Connection) -> int | None:
-    """Return the number of a file's first entry; None where that can't be read."""
-    try:
-        (seq,) = file.execute("SELECT min(seq) FROM entry").fetchone()
-    except sqlite3.Error:
-        return None
-    return seq if isinstance(seq, int) else None
 
 
 def rows(folder: Path) -> Iterator[Row]:

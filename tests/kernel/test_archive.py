@@ -38,9 +38,9 @@ from mtquant.recover import recover
 from mtquant.risk import BreakerState
 from mtquant.snapshot import KEPT, restore, snapshot
 from mtquant.trades import Trades
-from mtquant.trail import Wanted, export
+from mtquant.trail import Wanted, export, rows
 from mtquant.verifying import verified
-from mtquant.volumes import archives
+from mtquant.volumes import Archive, archives
 
 D = Decimal
 START = 1_700_000_000 * SECOND
@@ -436,6 +436,22 @@ def killed_at_each_step(folder: Path) -> list[Path]:
     return sorted((folder / "died").iterdir(), key=lambda each: int(each.name))
 
 
+def test_who_reads_while_it_is_archived_reads_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, looks = long(tmp_path, 3), count()
+
+    def listed(folder: Path) -> list[Archive]:
+        found = archives(folder)
+        if not next(looks):
+            archive(journal, ManualClock(START), 0)
+        return found
+
+    monkeypatch.setattr("mtquant.trail.archives", listed)
+    assert [row.seq for row in rows(tmp_path)] == [1, 2, 3, 4]
+    journal.close()
+
+
 @pytest.mark.slow
 def test_a_kill_at_any_step_leaves_the_old_journal_or_the_new_one(tmp_path: Path) -> None:
     found = killed_at_each_step(tmp_path)
@@ -530,6 +546,17 @@ def test_an_archive_that_nobody_told_of_is_missing(tmp_path: Path, years: Journa
     assert verified(tmp_path).problem == lacks
 
 
+def test_what_was_removed_must_be_what_the_rest_goes_on_from(
+    tmp_path: Path, years: Journal
+) -> None:
+    body = {"file": "journal-1-2.db", "first": 1, "last": 2, "head": "00" * 32}
+    years.append("archive_removed", body, durable=True)
+    years.close()
+    (tmp_path / "archive" / "journal-1-2.db").unlink()
+    told = "what follows entry 2 doesn't go on from what was removed"
+    assert verified(tmp_path).problem == told
+
+
 def test_one_more_than_was_told_of_is_missing(tmp_path: Path, years: Journal) -> None:
     archive(years, ManualClock(START + 3 * 365 * DAY), 800)
     years.close()
@@ -606,6 +633,10 @@ def swapped(place: Path) -> None:
     (place / "x").rename(second)
 
 
+def renamed(place: Path) -> None:
+    (place / "journal-3-5.db").rename(place / "journal-3-4.db")
+
+
 def forged(place: Path) -> None:
     """Another journal's archive, whole and with a chain of its own."""
     (place / "journal-1-2.db").unlink()
@@ -642,6 +673,7 @@ def blank(place: Path) -> None:
         (cut, "archive/journal-3-5.db ends at entry 4: entries 5 to 5 are missing"),
         (emptied, "archive/journal-3-5.db holds no entry; 3 to 5 are missing"),
         (swapped, "archive/journal-1-2.db begins with entry 3: it isn't the file of that name"),
+        (renamed, "archive/journal-3-4.db ends at entry 5: it isn't the file of that name"),
         (forged, "journal-3-5.db doesn't go on from archive/journal-1-2.db: one of them isn't"),
         (shortened, "archive/journal-3-5.db can't be read after entry 2: "),
         (torn, "archive/journal-3-5.db can't be read after entry 2: its first entry is damaged"),
@@ -669,7 +701,9 @@ def test_a_journal_that_is_gone_or_older_than_its_archives_is_not_traded_on(
     archive(journal, ManualClock(START), 0)
     journal.close()
     (tmp_path / "journal.db").write_bytes(copy)
-    with pytest.raises(JournalError, match=r"begins with entry 1, which .*-5.db holds already"):
+    told = "journal.db begins with entry 1, which archive/journal-1-5.db holds already"
+    assert verified(tmp_path).problem == told
+    with pytest.raises(JournalError, match=r"begins with entry 1, which .*-5\.db holds already"):
         Journal(tmp_path, ManualClock(START))
     (tmp_path / "journal.db").unlink()
     with pytest.raises(JournalError, match=r"journal\.db is missing.*Bring back a copy"):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mtquant.anchor import Anchor, newest_head
+from mtquant.anchor import Anchor, newest_head, read_anchor
 from mtquant.archive import archive
 from mtquant.book import Book
 from mtquant.chain import Row
@@ -107,6 +107,7 @@ def test_a_journal_that_is_cut_at_any_byte_is_not_traded_on(
         folder = laid(tmp_path / "cut", content[:cut])
         found, problem = on_start(folder)
         assert (found, refused(problem)) == (0, True), (cut, problem)
+        assert (folder / "journal.db").stat().st_size == cut, "SQLite makes a short one anew"
 
 
 @pytest.mark.parametrize("step", [1013, pytest.param(101, marks=pytest.mark.slow)])
@@ -287,5 +288,6 @@ def test_the_newest_line_is_found_behind_torn_ones_and_without_reading_it_all(
     assert newest_head(place, key) == (599, journal.head)
     Anchor(place, key).note(START, 600, journal.head)
     assert newest_head(place, key) == (600, journal.head), "the torn line was ended first"
+    assert max(read_anchor(place).heads) == 600
     lines = place.read_bytes().splitlines()
     assert json.loads(lines[-1])["entry"] == 600
