@@ -107,7 +107,9 @@ def parts(folder: Path, *, newest_first: bool = False) -> Iterator[Part]:
 
 
 def _reading(path: Path) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True))
+    # Where a crash broke SQLite off inside a change of its own, it has to take that back first.
+    mode = "rw" if Path(f"{path}-journal").exists() else "ro"
+    return closing(sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True))
 
 
 def rows(folder: Path) -> Iterator[Row]:

@@ -424,15 +424,42 @@ while True:
 """
 
 
-def killed_at_each_step(folder: Path) -> list[Path]:
-    """Return the folders that a journal's is after dying at each step of archiving it."""
+KILLED_ANY_TIME = """
+import os, shutil, signal, sys, time
+from pathlib import Path
+from mtquant.archive import archive
+from mtquant.clock import ManualClock, seeded
+from mtquant.journal import Journal
+
+source, place, rng = Path(sys.argv[1]), Path(sys.argv[2]), seeded(1)
+for at in range(100):
+    shutil.copytree(source, place / str(at))
+    ready, go = os.pipe()
+    child = os.fork()
+    if not child:
+        body = Journal.archive
+        def told(self, state):
+            os.write(go, b".")
+            return body(self, state)
+        Journal.archive = told
+        archive(Journal(place / str(at), ManualClock(1_700_000_001_000_000_000)), ManualClock(), 0)
+        os._exit(0)
+    os.read(ready, 1)
+    time.sleep(rng.random() * float(sys.argv[3]))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+def killed(folder: Path, script: str, *words: str) -> list[Path]:
+    """Return the folders that a journal's is after dying at many points of archiving it."""
     journal = long(folder / "whole", 3)
     archive(journal, ManualClock(START), 0)
     journal.close()
     long(folder / "whole", 3).close()
     (folder / "died").mkdir()
-    words = [sys.executable, "-c", KILLED, str(folder / "whole"), str(folder / "died")]
-    subprocess.run(words, check=True, timeout=90)
+    command = [sys.executable, "-c", script, str(folder / "whole"), str(folder / "died"), *words]
+    subprocess.run(command, check=True, timeout=90)
     return sorted((folder / "died").iterdir(), key=lambda each: int(each.name))
 
 
@@ -453,8 +480,11 @@ def test_who_reads_while_it_is_archived_reads_all_of_it(
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_step_leaves_the_old_journal_or_the_new_one(tmp_path: Path) -> None:
-    found = killed_at_each_step(tmp_path)
+@pytest.mark.parametrize("words", [(KILLED,), (KILLED_ANY_TIME, "0.03")])
+def test_a_kill_at_any_step_leaves_the_old_journal_or_the_new_one(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    found = killed(tmp_path, *words)
     journal = Journal(tmp_path / "whole", ManualClock(START))
     before = everything(journal)
     journal.close()

@@ -431,6 +431,8 @@ def test_an_approved_order_is_told_with_what_was_suggested_and_who_approved(
             "intent",
             intent | {"client_order_id": "C1", "request": request | {"client_order_id": "C1"}},
         ),
+        ("suggestion", waits | {"number": 4}),
+        ("suggestion_ended", approved | {"number": 4, "outcome": "rejected"}),
         (
             "intent",
             intent | {"client_order_id": "C2", "request": request | {"client_order_id": "C2"}},
@@ -442,7 +444,7 @@ def test_an_approved_order_is_told_with_what_was_suggested_and_who_approved(
     journal.close()
     told = [(row.seq, row.kind) for row, _ in story(tmp_path, "C1")]
     assert told == [
-        (1, "signal"), (4, "suggestion"), (7, "suggestion_ended"), (8, "intent"), (11, "order"),
+        (1, "signal"), (4, "suggestion"), (7, "suggestion_ended"), (8, "intent"), (13, "order"),
     ]  # fmt: skip
     again = [row.kind for row, _ in story(tmp_path, "C2")]
     assert again == ["signal", "intent"], "an approval is good once"
