@@ -67,12 +67,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One client order id; ``body`` is the report, or the refusal, as JSON."""
+    """One client order id; ``body`` is the report, or the refusal, as JSON.
+
+    ``unknown_s`` is for how long this process has seen it unknown, in seconds that no setting of
+    the clock changes: a wall clock that jumps must not make "not found" a proof.
+    """
 
     digest: str
     state: State
-    time: int
     body: str
+    unknown_s: float = 0.0
 
 
 class Ledger:
@@ -86,6 +90,7 @@ class Ledger:
         self.clock = clock
         self._path, self._account = str(path), account
         self._sending: set[str] = set()
+        self._unknown_since: dict[str, float] = {}
         # One thread uses it; which one collects it, and so closes it, isn't ours to say.
         self._db = sqlite3.connect(
             path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
@@ -96,6 +101,10 @@ class Ledger:
             self._db.executescript(_SCHEMA)
         self._lock, self._owner = self._claim()
         self._forsake()
+        for (client_order_id,) in self._db.execute(
+            "SELECT client_order_id FROM orders WHERE state = 'unknown' AND account = ?", (account,)
+        ).fetchall():
+            self._unknown_since[client_order_id] = clock.monotonic()
 
     def close(self) -> None:
         """Close the file and give up the lock."""
@@ -136,6 +145,8 @@ class Ledger:
     def end(self, client_order_id: str, state: State, body: str) -> None:
         """Write down how the sending that :meth:`begin` allowed has ended."""
         self._sending.discard(client_order_id)
+        if state is State.UNKNOWN:
+            self._unknown_since[client_order_id] = self.clock.monotonic()
         self.move(client_order_id, State.PENDING, state, body)
 
     def move(self, client_order_id: str, old: State, new: State, body: str) -> bool:
@@ -145,6 +156,8 @@ class Ledger:
             " WHERE account = ? AND client_order_id = ? AND state = ?",
             (new, body, self.clock.now(), self._account, client_order_id, old),
         )
+        if old is State.UNKNOWN:
+            self._unknown_since.pop(client_order_id, None)
         return changed.rowcount == 1
 
     def find(self, client_order_id: str) -> Row | None:
@@ -157,7 +170,7 @@ class Ledger:
             row = self._row(client_order_id)
             if row is None or row.state is State.FREE:
                 self._insert(client_order_id, "", None, State.VOID, "")
-                row = Row("", State.VOID, self.clock.now(), "")
+                row = Row("", State.VOID, "")
             return row
 
     def learn(self, client_order_id: str, body: str) -> None:
@@ -183,11 +196,15 @@ class Ledger:
     def _row(self, client_order_id: str) -> Row | None:
         self._forsake()
         found = self._db.execute(
-            "SELECT digest, state, time, body FROM orders"
-            " WHERE account = ? AND client_order_id = ?",
+            "SELECT digest, state, body FROM orders WHERE account = ? AND client_order_id = ?",
             (self._account, client_order_id),
         ).fetchone()
-        return found and Row(found[0], State(found[1]), found[2], found[3])
+        if found is None:
+            return None
+        digest, state, body = found
+        now = self.clock.monotonic()
+        since = self._unknown_since.setdefault(client_order_id, now) if state == "unknown" else now
+        return Row(digest, State(state), body, now - since)
 
     def _check_instrument(self, instrument: str) -> None:
         for client_order_id, where in self._unsettled():
@@ -217,6 +234,7 @@ class Ledger:
             ours = owner == self._owner
             if client_order_id in self._sending if ours else self._lives(owner):
                 continue
+            self._unknown_since[client_order_id] = self.clock.monotonic()
             self._db.execute(
                 "UPDATE orders SET state = 'unknown', time = ?"
                 " WHERE account = ? AND client_order_id = ? AND state = 'pending' AND owner = ?",

@@ -507,3 +507,41 @@ def _tell(child: subprocess.Popen[str], line: str) -> None:
 def _hear(child: subprocess.Popen[str]) -> str:
     assert child.stdout is not None
     return child.stdout.readline().rstrip()
+
+
+class SetClock(ManualClock):
+    """A clock whose wall time somebody sets; what measures durations goes on."""
+
+    ahead = 0.0
+
+    def now(self) -> int:
+        return super().now() + round(self.ahead * SECOND)
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+async def test_a_wall_clock_that_is_set_neither_proves_nor_delays_anything(
+    tmp_path: Path, jump_s: float
+) -> None:
+    desk = Desk(tmp_path / "ledger.db")
+    desk.ledger.close()
+    desk.clock = clock = SetClock(7200 * SECOND)
+    desk.restart()
+    await desk.lose()
+    clock.ahead = jump_s
+    with pytest.raises(OutcomeUnknown):
+        await desk.guard.get_order(client_order_id="c1")
+    desk.pass_time(SETTLING_S + 0.001)
+    with pytest.raises(Refused, match="it is void"):
+        await desk.guard.get_order(client_order_id="c1")
+    desk.ledger.close()
+
+
+async def test_a_restart_waits_anew_before_not_found_is_a_proof(desk: Desk) -> None:
+    await desk.lose()
+    desk.pass_time(SETTLING_S + 1)
+    desk.restart()
+    with pytest.raises(OutcomeUnknown):
+        await desk.guard.get_order(client_order_id="c1")
+    desk.pass_time(SETTLING_S + 0.001)
+    with pytest.raises(Refused, match="it is void"):
+        await desk.guard.get_order(client_order_id="c1")

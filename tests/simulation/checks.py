@@ -106,16 +106,16 @@ class Checks:
         elif cid in world.known.intents and world.known.intents[cid]["account"] != account.name:
             self.fail("I4", f"{account.name} gets {cid}, which was meant for another account")
         others = [each for each in world.accounts.values() if each is not account]
+        symbol = account.broker.ours(request.instrument or "")
+        if symbol not in world.symbols:
+            return  # a person may want several things at once
         if isinstance(request, OrderRequest):
-            symbol = account.broker.ours(request.instrument)
             for each in world.accounts.values():
                 if ours(each, symbol):
                     text = f"{account.name} gets {cid}, which opens {symbol}, "
                     self.fail("I4", f"{text}and {each.name} holds {ours(each, symbol)}")
-        else:
-            symbol = account.broker.ours(request.instrument or "")
-            if not ours(account, symbol) and any(ours(each, symbol) for each in others):
-                self.fail("I4", f"{account.name} is to close {symbol}, which is held elsewhere")
+        elif not ours(account, symbol) and any(ours(each, symbol) for each in others):
+            self.fail("I4", f"{account.name} is to close {symbol}, which is held elsewhere")
 
     def after_taking(self, account: Account, request: OrderRequest | CloseRequest) -> None:
         world, cid = self.world, request.client_order_id
@@ -128,6 +128,12 @@ class Checks:
     # --- in the engine ---------------------------------------------------------------------
 
     def sending(self, engine: Engine, ticket: Ticket) -> None:
+        if not self.world.disk().has_intent(ticket.client_order_id):
+            self.fail("I3", f"{ticket.client_order_id} is sent, and its intent isn't on disk")
+        if ticket.instrument in self.world.symbols:
+            self._only_attempt(engine, ticket)
+
+    def _only_attempt(self, engine: Engine, ticket: Ticket) -> None:
         for other in engine.desk.tickets.values():
             if other is ticket or other.instrument != ticket.instrument or other.settled:
                 continue
@@ -221,7 +227,7 @@ class Checks:
             for cid in account.exchange.by_client_id:
                 if not cid.startswith("foreign") and cid not in tickets:
                     self.fail("I2", f"{account.name} has {cid}, which we don't know")
-            for symbol in self.world.symbols:
+            for symbol in self.world.all_symbols:
                 if ours(account, symbol):
                     text = f"{account.name} holds {ours(account, symbol)} {symbol} of ours"
                     self.fail("I6", f"{text}, and nothing is wanted")
@@ -258,7 +264,7 @@ class Checks:
         if book.executions != theirs:
             missing, extra = theirs - book.executions, book.executions - theirs
             self.fail("I2", f"{account.name}: {len(missing)} executions unknown, {len(extra)} odd")
-        for symbol in self.world.symbols:
+        for symbol in self.world.all_symbols:
             holding = book.holdings.get(symbol)
             quantity = holding.quantity if holding else ZERO
             if quantity != held(account, symbol):

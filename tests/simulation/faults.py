@@ -34,6 +34,7 @@ AT_THE_BROKER = (
     "rate_limited",
     "slow_broker",
     "stale_look_up",
+    "ledger_full",
 )
 """At the server's side of the broker, one order at a time."""
 FOR_A_WHILE = (
@@ -45,7 +46,17 @@ FOR_A_WHILE = (
     "silent_changes",
 )
 """At one endpoint or account, from one moment to another."""
-OF_A_RUN = ("killed", "partial_fills", "never_back", "foreign")
+OF_A_RUN = (
+    "killed",
+    "partial_fills",
+    "never_back",
+    "foreign",
+    "ended_beside",
+    "reset",
+    "clock_jumps",
+    "journal_full",
+    "torn_write",
+)
 KINDS = (*ON_THE_WAY, *AT_THE_BROKER, *FOR_A_WHILE, *OF_A_RUN)
 
 KILL_POINTS = ("time", "append", "sending", "at_broker", "answered")
@@ -74,6 +85,15 @@ class Kill:
     count: float
 
 
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A venue is away, all servers of one account with it: from ``begin`` for ``length`` s."""
+
+    account: str
+    begin: float
+    length: float
+
+
 @dataclass(slots=True)
 class Plan:
     """The faults of one run. ``calm`` ends them all, for good."""
@@ -83,6 +103,11 @@ class Plan:
     windows: list[Window] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
     foreign: list[float] = field(default_factory=list)
+    ended_beside: list[float] = field(default_factory=list)
+    resets: list[Reset] = field(default_factory=list)
+    clock_jumps: list[tuple[float, float]] = field(default_factory=list)
+    journal_full: list[int] = field(default_factory=list)
+    torn_write: bool = False
     partial_fills: bool = False
     never_back: str = ""
     calm: bool = False
@@ -164,10 +189,40 @@ def _foreign(plan: Plan, _kind: str, _at: tuple[str, ...], generator: Random) ->
     plan.foreign = sorted(_LENGTH_S * generator.random() for _ in range(generator.randint(1, 3)))
 
 
+def _ended_beside(plan: Plan, _kind: str, _at: tuple[str, ...], generator: Random) -> None:
+    plan.ended_beside = sorted(_LENGTH_S * generator.random() for _ in range(5))
+
+
+def _reset(plan: Plan, _kind: str, endpoints: tuple[str, ...], generator: Random) -> None:
+    account = generator.choice(endpoints).split("#", maxsplit=1)[0]
+    plan.resets = [Reset(account, _LENGTH_S * generator.random(), 5 + 40 * generator.random())]
+
+
+def _clock_jumps(plan: Plan, _kind: str, _at: tuple[str, ...], generator: Random) -> None:
+    for _ in range(generator.randint(1, 4)):
+        jump = generator.choice((-1, 1)) * 3600 * generator.random()
+        plan.clock_jumps.append((_LENGTH_S * generator.random(), jump))
+
+
+def _journal_full(plan: Plan, _kind: str, _at: tuple[str, ...], generator: Random) -> None:
+    plan.journal_full = sorted(1 + int(250 * generator.random()) for _ in range(2))
+
+
+def _torn_write(plan: Plan, _kind: str, endpoints: tuple[str, ...], generator: Random) -> None:
+    # Something must die while it writes, for that.
+    plan.torn_write = True
+    _kill(plan, "killed", endpoints, generator)
+
+
 _DRAWS: dict[str, Callable[[Plan, str, tuple[str, ...], Random], None]] = {
     **dict.fromkeys(FOR_A_WHILE, _window),
     "killed": _kill,
     "never_back": _never_back,
     "partial_fills": _partial_fills,
     "foreign": _foreign,
+    "ended_beside": _ended_beside,
+    "reset": _reset,
+    "clock_jumps": _clock_jumps,
+    "journal_full": _journal_full,
+    "torn_write": _torn_write,
 }

@@ -21,6 +21,9 @@ import mtquant.pool
 import mtquant.recover
 import mtquant.wire.remote
 from mtquant.book import AccountBook, Book, Working
+from mtquant.clock import SECOND
+from mtquant.control.arguments import CancelArguments
+from mtquant.control.trading import Trading
 from mtquant.decide import Close
 from mtquant.decide.flow import Flow
 from mtquant.engine import Engine
@@ -224,7 +227,11 @@ def no_commit(stack: ExitStack) -> None:
         del durable
         return append(self, kind, body)
 
+    def later(self: Journal) -> None:
+        del self
+
     _swap(stack, Journal, "append", lazy)
+    _swap(stack, Journal, "flush", later)
 
 
 @_mutation("a position is closed at the other account")
@@ -342,7 +349,7 @@ def no_settling_window(stack: ExitStack) -> None:
 @_mutation("cancelling an unknown id says that it is fenced, and fences nothing")
 def a_fence_of_paper(stack: ExitStack) -> None:
     def pretended(self: Ledger, client_order_id: str) -> Row:
-        return self._row(client_order_id) or Row("", mtquant.ledger.State.VOID, 0, "")
+        return self._row(client_order_id) or Row("", mtquant.ledger.State.VOID, "")
 
     _swap(stack, Ledger, "fence", pretended)
 
@@ -383,14 +390,39 @@ def leave_the_id_free(stack: ExitStack) -> None:
     _swap(stack, OrderDesk, "_refused", ended)
 
 
-@_mutation("of two reports that cross, the older one counts")
-def an_older_report_counts(stack: ExitStack) -> None:
-    acknowledge = OrderDesk._acknowledge
+@_mutation("for how long an order's fate has been unknown is read off the wall clock")
+def trust_the_wall_clock(stack: ExitStack) -> None:
+    find = Ledger._row
 
-    async def reopened(self: OrderDesk, link: Link, ticket: Ticket, report: OrderReport) -> None:
-        if ticket.stage is Stage.ACKNOWLEDGED and not report.status.terminal:
-            ticket.status = report.status
-            self._emit(self._moved(ticket, ""))
-        await acknowledge(self, link, ticket, report)
+    def by_the_wall(self: Ledger, client_order_id: str) -> Row | None:
+        row = find(self, client_order_id)
+        if row is None or row.state is not mtquant.ledger.State.UNKNOWN:
+            return row
+        query = "SELECT time FROM orders WHERE client_order_id = ?"
+        (since,) = self._db.execute(query, (client_order_id,)).fetchone()
+        return replace(row, unknown_s=(self.clock.now() - since) / SECOND)
 
-    _swap(stack, OrderDesk, "_acknowledge", reopened)
+    _swap(stack, Ledger, "_row", by_the_wall)
+
+
+@_mutation("a change is made as often as it comes")
+def change_every_time(stack: ExitStack) -> None:
+    async def made(self: Guard, change: Any, send: Any, seen: Any, kind: Any) -> Any:  # noqa: ANN401, ARG001 - as the guard
+        return await send()
+
+    _swap(stack, Guard, "_change", made)
+
+
+@_mutation("a cancel is taken for done when it is sent")
+def canceled_when_sent(stack: ExitStack) -> None:
+    cancel = Trading.cancel
+
+    async def done(self: Trading, asked: CancelArguments) -> dict[str, Any]:
+        desk = self._engine.desk
+        ticket = desk.tickets.get(asked.order or "")
+        if ticket is not None and ticket.stage is Stage.ACKNOWLEDGED and not ticket.settled:
+            ticket.status = OrderStatus.CANCELED
+            desk._emit(desk._moved(ticket, "canceled"))
+        return await cancel(self, asked)
+
+    _swap(stack, Trading, "cancel", done)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from tests.simulation.faults import KINDS
@@ -85,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many (default 100)")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--log", action="store_true", help="print what happened in each")
     parser.add_argument("--only", help="fault kinds, by commas; default all")
     asked = parser.parse_args(arguments)
@@ -95,8 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     tally, started, now = Tally(), time.perf_counter(), commit()
     kept = [] if asked.log or asked.only else [each.seed for each in kept_seeds()]
-    for seed in dict.fromkeys([*kept, *range(asked.first, asked.first + asked.seeds)]):
-        result = simulate(seed, kinds)
+    seeds = list(dict.fromkeys([*kept, *range(asked.first, asked.first + asked.seeds)]))
+    for seed, result in zip(seeds, _simulated(seeds, kinds, asked.jobs), strict=True):
         tally.add(result)
         if asked.log:
             _print("\n".join(result.log))
@@ -108,6 +113,16 @@ def main(arguments: list[str] | None = None) -> int:
         _print(line)
     _print(f"{len(tally.failed)} failed" if tally.failed else "all clean")
     return 1 if tally.failed else 0
+
+
+def _simulated(seeds: list[int], kinds: tuple[str, ...], jobs: int) -> Iterator[Result]:
+    """Yield what each seed came to, in their order."""
+    if jobs < 2 or len(seeds) < 2:
+        yield from (simulate(seed, kinds) for seed in seeds)
+        return
+    # Not by fork: what a process holds open (SQLite, trio) is its own.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(partial(simulate, kinds=kinds), seeds, chunksize=4)
 
 
 def _print(text: str) -> None:

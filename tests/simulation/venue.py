@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,14 +14,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import anyio
 from mcp import MCPError, types
-from tests.simulation.faults import LATE_S, SETTLING_S, STALE_S
+from tests.simulation.faults import LATE_S, SETTLING_S, STALE_S, Plan
 
 from mtquant.clock import SECOND
 from mtquant.contract import Broker, tools_of
 from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refused, Retry
 from mtquant.exchange import PaperSettings
 from mtquant.ledger import Ledger, Request, Row, State
-from mtquant.model import Changes, CloseRequest, OrderRequest, OrderType, Side, TimeInForce
+from mtquant.model import (
+    Changes,
+    CloseRequest,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Reason,
+    Side,
+    TimeInForce,
+)
 from mtquant.plugins import load_catalogue
 from mtquant.symbols import Spelling
 from mtquant.wire import Remote, serve
@@ -32,18 +42,24 @@ if TYPE_CHECKING:
     from tests.simulation.world import Life, World
 
 _ORDERS = frozenset({"place_order", "close_position"})
-_TRADES = _ORDERS | {"cancel_order"}
+_CHANGES = frozenset({"modify_order", "cancel_order"})
+_TRADES = _ORDERS | _CHANGES
 CATALOGUE = load_catalogue()
 
 
 class VirtualClock:
-    """The servers' clock: it moves with the simulation's."""
+    """The servers' clock: it moves with the simulation's, but for the jumps of whoever sets it."""
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
+        self._ahead_s = 100_000.0
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock, as a time server does; what measures durations goes on."""
+        self._ahead_s += seconds
 
     def now(self) -> int:
-        return round(self._seconds() * SECOND)
+        return round((self._seconds() + self._ahead_s) * SECOND)
 
     def monotonic(self) -> float:
         return self._seconds()
@@ -53,10 +69,21 @@ class MortalLedger(Ledger):
     """A server's ledger; once that server has died, nothing of it writes another row."""
 
     dead = False
+    plan: Plan
 
     def die(self) -> None:
         self.dead = True
         self.close()
+
+    def _insert(
+        self, client_order_id: str, digest: str, instrument: str | None, state: State, body: str
+    ) -> None:
+        self._require_room()
+        super()._insert(client_order_id, digest, instrument, state, body)
+
+    def _require_room(self) -> None:
+        if self.plan.strikes("ledger_full"):
+            raise sqlite3.OperationalError("database or disk is full")
 
     def begin(self, request: Request) -> Row | None:
         self._check()
@@ -68,6 +95,7 @@ class MortalLedger(Ledger):
 
     def move(self, client_order_id: str, old: State, new: State, body: str) -> bool:
         self._check()
+        self._require_room()
         return super().move(client_order_id, old, new, body)
 
     def find(self, client_order_id: str) -> Row | None:
@@ -116,6 +144,7 @@ class Account:
             world.clock,
         )
         self.taken: dict[str, float] = {}
+        self.changed: set[str] = set()
         self.foreign: Counter[str] = Counter()
         self.endpoints: list[Endpoint] = []
 
@@ -147,6 +176,35 @@ class Account:
         world.checks.after_taking(self, request)
         world.passed("at_broker")
         return report
+
+    async def change(self, tool: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:  # noqa: ANN401 - any tool
+        """Change or cancel an order; a change acts once, as an order does."""
+        if tool == "modify_order":
+            cid = args[0].client_order_id
+            if cid in self.changed:
+                self.world.checks.fail("I1", f"{self.name} makes change {cid} twice")
+            self.changed.add(cid)
+        report = await getattr(self.broker, tool)(*args, **named)
+        self.world.note(f"{self.name} did {tool} {report.order_id}: {report.status}")
+        return report
+
+    async def change_late(
+        self, tool: str, args: tuple[Any, ...], named: dict[str, Any], in_s: float
+    ) -> None:
+        """Make a change after its server was told nothing, or died."""
+        await anyio.sleep(in_s)
+        with suppress(BrokerError):
+            await self.change(tool, args, named)
+
+    def end_beside(self, order_id: str, *, rejected: bool) -> None:
+        """Let the venue end a working order of ours: cancelled elsewhere, or rejected late."""
+        status = OrderStatus.REJECTED if rejected else OrderStatus.CANCELED
+        with self.broker.command():
+            self.exchange._record.finish(
+                order_id, status, Reason.CANCELED_BY_VENUE, self.broker.now(), "by the venue"
+            )
+        self.world.plan.injected["ended_beside"] += 1
+        self.world.note(f"{self.name} ends {order_id}: {status}")
 
     async def trade_beside(self, symbol: str, quantity: int) -> None:
         """Let somebody else trade in the account: signed base units of our ``symbol``."""
@@ -200,6 +258,8 @@ class Far(Broker):
         account, plan = process.account, process.account.world.plan
         if tool in _ORDERS:
             result = await self._order(tool, args[0])
+        elif tool in _CHANGES and (tool != "cancel_order" or "order_id" in named):
+            result = await self._change(tool, args, named)
         elif (
             tool in {"get_order", "cancel_order"}
             and account.fresh(named.get("client_order_id"))
@@ -221,6 +281,25 @@ class Far(Broker):
 
     def _lasts(self, kind: str) -> bool:
         return self.process.endpoint.lasts(kind)
+
+    async def _change(self, tool: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:  # noqa: ANN401 - any tool
+        process = self.process
+        account, plan = process.account, process.account.world.plan
+        late = plan.pause(0.1, 1.0) * LATE_S
+        if plan.strikes("crash_before"):
+            process.die(f"before it made {tool}")
+            raise OutcomeUnknown("this server is dead")
+        if plan.strikes("unknown_not_acted"):
+            raise OutcomeUnknown("the venue is silent")
+        if plan.strikes("unknown_acts_late"):
+            account.world.later(account.change_late, tool, args, named, late)
+            raise OutcomeUnknown("the venue is silent")
+        report = await account.change(tool, args, named)
+        if plan.strikes("crash_after"):
+            process.die(f"after it made {tool}")
+        elif plan.strikes("unknown_acted"):
+            raise OutcomeUnknown("the venue is silent")
+        return report
 
     async def _order(self, tool: str, request: OrderRequest | CloseRequest) -> Any:  # noqa: ANN401, C901 - one fault after the other
         process = self.process
@@ -277,6 +356,7 @@ class Process:
         self.dead = False
         self.calls: list[anyio.CancelScope] = []
         self.ledger = MortalLedger(self.account.folder / "ledger.db", self.account.world.clock)
+        self.ledger.plan = self.account.world.plan
         broker = Far()
         broker.process = self
         self.server: Any = serve(broker, ledger=self.ledger)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sqlite3
 import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -23,7 +24,9 @@ import anyio
 import trio
 from anyio.abc import TaskGroup
 from tests.simulation.checks import Checks, Disk, Known
-from tests.simulation.faults import KINDS, Plan, draw
+from tests.simulation.faults import KINDS, Plan, Reset, draw
+from tests.simulation.person import SYMBOL as PERSONS
+from tests.simulation.person import Person
 from tests.simulation.venue import CATALOGUE, Account, Endpoint, VirtualClock
 from trio.testing import MockClock
 
@@ -31,6 +34,7 @@ from mtquant import Settings, Strategy
 from mtquant.clock import Ids, ManualClock, Random, seeded
 from mtquant.decide import Decider, Event
 from mtquant.engine import Engine, Observer, Wiring
+from mtquant.errors import JournalError
 from mtquant.feed import Replay
 from mtquant.journal import Entry, Journal
 from mtquant.link import Link
@@ -41,6 +45,7 @@ from mtquant.risk import BreakerRules, Gate
 from mtquant.symbols import Spelling
 
 SYMBOLS = ("EUR/USD", "USD/JPY")
+"""What the strategies trade."""
 BARS = 26
 CALM_BARS = 4
 ENDPOINTS = ("paper-a#0", "paper-a#1", "paper-b#0")
@@ -74,11 +79,15 @@ class MortalJournal(Journal):
     """The engine's journal; when its process dies, what wasn't committed is gone."""
 
     dead = False
+    folder: Path
+    full: Callable[[], bool]
     on_append: Callable[[str, dict[str, Any]], None]
 
     def append(self, kind: str, body: dict[str, Any], *, durable: bool = False) -> Entry:
         if self.dead:
             return Entry(0, 0, kind, body)
+        if self.full():
+            raise JournalError("the journal can't be written: database or disk is full")
         entry = super().append(kind, body, durable=durable)
         self.on_append(kind, body)
         return entry
@@ -91,10 +100,18 @@ class MortalJournal(Journal):
         if not self.dead:
             super().close()
 
+    def tear(self, garbage: bytes) -> None:
+        """Leave behind what a write that was cut short leaves at the end of the log."""
+        log = self.folder / "journal.db-wal"
+        if log.exists():
+            with log.open("ab") as file:
+                file.write(garbage)
+
     def die(self) -> None:
         self.dead = True
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+        with suppress(sqlite3.ProgrammingError):  # it was closed: the engine ended by itself
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
         self._db.close()
         if self._lock is not None:
             self._lock.close()
@@ -108,6 +125,7 @@ class Life(Observer):
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     over: bool = False
     killed: bool = False
+    unwritten: bool = False
     journal: MortalJournal | None = None
     engine: Engine | None = None
 
@@ -127,6 +145,10 @@ class Life(Observer):
         self.world.note(f"our process is killed: {why}")
         self.world.plan.injected["killed"] += 1
         self.over = self.killed = True
+        if self.world.plan.torn_write:
+            self.world.plan.injected["torn_write"] += 1
+            chance = self.world.plan.generator("torn_write")
+            self.journal.tear(chance.randbytes(chance.randint(1, 9000)))
         self.journal.die()
 
         async def nothing() -> None:
@@ -147,6 +169,7 @@ class Pace(Replay):
             if not world.plan.calm:
                 await world.calm_down()
             await world.quiet(engine)
+            await world.person.leave(engine)
         else:
             await anyio.sleep(world.pace.random() ** 2 * 12)
 
@@ -170,7 +193,7 @@ class World:
         self.moves: Counter[str] = Counter()
         self.points: Counter[str] = Counter()
         self.clock = VirtualClock(self.now)
-        self.symbols = SYMBOLS
+        self.symbols, self.all_symbols = SYMBOLS, (*SYMBOLS, PERSONS)
         self.walk = {"seed": seed + 1, "bars": BARS, "timeframe": "H1"}
         self.checks = Checks(self)
         self.known = Known()
@@ -182,6 +205,8 @@ class World:
             account = self.accounts[name.split("#", maxsplit=1)[0]]
             account.endpoints.append(Endpoint(account, name))
         self.calm_after = 0
+        self.person = Person(self)
+        self._appends = 0
         self.life: Life | None = None
         self._disk: Disk | None = None
         self._group: TaskGroup | None = None
@@ -237,6 +262,46 @@ class World:
             quantity = chance.choice((-1, 1)) * 1000 * chance.randint(1, 5)
             await account.trade_beside(chance.choice(SYMBOLS), quantity)
 
+    async def _end_beside(self, at: float) -> None:
+        await anyio.sleep(at)
+        chance = self.plan.generator("ended_beside")
+        working = [
+            (account, order_id)
+            for account in self.accounts.values()
+            for order_id, each in sorted(account.exchange.orders.items())
+            if not each.status.terminal and each.client_order_id in self.known.intents
+        ]
+        if working and not self.plan.calm:
+            account, order_id = chance.choice(working)
+            account.end_beside(order_id, rejected=chance.random() < 0.5)
+
+    async def _reset(self, reset: Reset) -> None:
+        await anyio.sleep(reset.begin)
+        if self.plan.calm:
+            return
+        self.plan.injected["reset"] += 1
+        self.note(f"{reset.account} is away for {reset.length:.0f} s")
+        for each in self.accounts[reset.account].endpoints:
+            if each.process is not None:
+                each.process.die("its venue is away")
+            each.back_at = max(each.back_at, self.now() + reset.length)
+
+    async def _jump(self, at: float, seconds: float) -> None:
+        await anyio.sleep(at)
+        if not self.plan.calm:
+            self.plan.injected["clock_jumps"] += 1
+            self.note(f"the servers' clock jumps by {seconds:.0f} s")
+            self.clock.jump(seconds)
+
+    def _journal_is_full(self) -> bool:
+        self._appends += 1
+        if self.plan.calm or self._appends not in self.plan.journal_full or self.life is None:
+            return False
+        self.plan.injected["journal_full"] += 1
+        self.note("the journal's disk is full")
+        self.life.unwritten = True
+        return True
+
     async def quiet(self, engine: Engine) -> None:
         """Wait until nothing is in doubt and every account is traded again."""
         with anyio.move_on_after(_QUIET_S):
@@ -263,6 +328,12 @@ class World:
                         group.start_soon(self._kill_at, kill.count)
                 for at in self.plan.foreign:
                     group.start_soon(self._trade_beside, at)
+                for at in self.plan.ended_beside:
+                    group.start_soon(self._end_beside, at)
+                for reset in self.plan.resets:
+                    group.start_soon(self._reset, reset)
+                for at, seconds in self.plan.clock_jumps:
+                    group.start_soon(self._jump, at, seconds)
                 while not await self._live():
                     self._lives += 1
                     await anyio.sleep(self.plan.pause(0.0, 10.0))
@@ -284,13 +355,20 @@ class World:
                 life.engine = engine
 
                 async def to_the_end(running: Engine) -> None:
-                    await feed(running)
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(self.person.trade, running)
+                        await feed(running)
+                        group.cancel_scope.cancel()
                     await running.idle()
                     await self.quiet(running)
                     self.checks.at_the_end(running)
 
                 await engine.run(to_the_end, first=self.checks.recovered)
         except Exception as error:  # noqa: BLE001 - whatever kills the engine is a finding
+            if life.unwritten and isinstance(_leaf(error), JournalError):
+                life.over = life.killed = True
+                if life.journal is not None:
+                    life.journal.die()
             if not life.over:  # what is killed may unwind as it likes
                 self.note("".join(traceback.format_exception(error)))
                 self.checks.fail("crash", f"the engine died: {_leaf(error)!r}")
@@ -326,6 +404,8 @@ class World:
             self.passed("append")
 
         journal.on_append = appended
+        journal.full = self._journal_is_full
+        journal.folder = self.folder / "journal"
         source = CATALOGUE.make("source", "walk", self.walk)
         bars = {symbol: source.bars(symbol) for symbol in SYMBOLS}
         times = bars[SYMBOLS[0]].time
@@ -345,7 +425,7 @@ class World:
                 decider=Decider(strategies, gate, ids),
                 links={name: self._link(each, life) for name, each in self.accounts.items()},
                 preference=lambda _: ("paper-a", "paper-b"),
-                symbols=SYMBOLS,
+                symbols=self.all_symbols,
                 observer=life,
             )
         )

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from mtquant.clock import SECOND
 from mtquant.contract import Broker
 from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refused, Retry
 from mtquant.ledger import Ledger, Request, Row, State
@@ -64,7 +63,7 @@ class Guard:
 
     def __init__(self, broker: Broker, ledger: Ledger) -> None:
         self._broker, self._ledger = broker, ledger
-        self._settling_ns: int | None = None
+        self._settling_s: float | None = None
 
     async def get_health(self) -> Health:
         """Return the broker's health, with the ledger's unknown orders counted in."""
@@ -139,13 +138,13 @@ class Guard:
         _exactly_one(order_id, client_order_id)
         if client_order_id is None:
             return checked(await self._broker.get_order(order_id=order_id))
-        asked, row = self._ledger.clock.now(), self._ledger.find(client_order_id)
+        row = self._ledger.find(client_order_id)
         try:
             report = await self._broker.get_order(client_order_id=client_order_id)
         except Refused as refusal:
             if row is None or refusal.code is not ErrorCode.NOT_FOUND:
                 raise
-            return await self._absent(client_order_id, row, asked, refusal)
+            return await self._absent(client_order_id, row, refusal)
         return self._adopt(client_order_id, row, checked(report, client_order_id))
 
     async def cancel_order(
@@ -155,13 +154,13 @@ class Guard:
         _exactly_one(order_id, client_order_id)
         if client_order_id is None:
             return checked(await self._broker.cancel_order(order_id=order_id))
-        asked, row = self._ledger.clock.now(), self._ledger.fence(client_order_id)
+        row = self._ledger.fence(client_order_id)
         try:
             report = await self._broker.cancel_order(client_order_id=client_order_id)
         except Refused as refusal:
             if row.state is State.DONE or refusal.code is not ErrorCode.NOT_FOUND:
                 raise
-            return await self._absent(client_order_id, row, asked, refusal)
+            return await self._absent(client_order_id, row, refusal)
         return self._adopt(client_order_id, row, checked(report, client_order_id))
 
     async def _once(
@@ -202,11 +201,10 @@ class Guard:
             raise BrokerError.of(_REFUSAL.validate_json(row.body))
         if row.state is State.DONE:
             return kind.validate_json(row.body[len(_APPLIED) : -1])
-        asked = self._ledger.clock.now()
         result_seen = await seen()
         if result_seen is None:
             if row.state is State.UNKNOWN:
-                await self._void(change.client_order_id, row, asked)
+                await self._void(change.client_order_id, row)
                 raise _fenced(ErrorCode.CONFLICT)
             raise _in_doubt(change.client_order_id)
         body = f"{_APPLIED}{kind.dump_json(result_seen).decode()}}}"
@@ -268,10 +266,8 @@ class Guard:
             self._ledger.move(client_order_id, row.state, State.DONE, body)
         return report
 
-    async def _absent(
-        self, client_order_id: str, row: Row, asked: int, refusal: Refused
-    ) -> OrderReport:
-        """Say what it means that the broker, asked at ``asked``, does not know this id."""
+    async def _absent(self, client_order_id: str, row: Row, refusal: Refused) -> OrderReport:
+        """Say what it means that the broker doesn't know this id; ``row`` is of before asking."""
         if row.state is State.FREE or row.body.startswith(_APPLIED):
             raise refusal
         if row.state is State.DONE and (report := _load(row)).status.terminal:
@@ -279,22 +275,21 @@ class Guard:
         if row.state in (State.DONE, State.PENDING):
             raise _in_doubt(client_order_id)
         if row.state is State.UNKNOWN:
-            await self._void(client_order_id, row, asked)
+            await self._void(client_order_id, row)
         raise _fenced(ErrorCode.NOT_FOUND)
 
-    async def _void(self, client_order_id: str, row: Row, asked: int) -> None:
+    async def _void(self, client_order_id: str, row: Row) -> None:
         """Make an unknown id void, if the venue had time to show what came of it."""
-        left = row.time + await self._settling() - asked
-        if left >= 0:
-            raise _in_doubt(client_order_id, retry_after_s=left / SECOND)
+        left_s = await self._settling() - row.unknown_s
+        if left_s >= 0:
+            raise _in_doubt(client_order_id, retry_after_s=left_s)
         if not self._ledger.move(client_order_id, State.UNKNOWN, State.VOID, ""):
             raise _in_doubt(client_order_id)  # another process settled it meanwhile
 
-    async def _settling(self) -> int:
-        if self._settling_ns is None:
-            capabilities = await self._broker.get_capabilities()
-            self._settling_ns = round(capabilities.settling_window_s * SECOND)
-        return self._settling_ns
+    async def _settling(self) -> float:
+        if self._settling_s is None:
+            self._settling_s = (await self._broker.get_capabilities()).settling_window_s
+        return self._settling_s
 
 
 def loosens(protection: ProtectionRequest, position: Position) -> str | None:

@@ -1,0 +1,119 @@
+"""Somebody at the command line: resting orders, changes, cancels and closes through the engine.
+
+Strategies send orders that end at once. What rests at a venue, is changed, cancelled, filled while
+its cancel is on the way, or ended by somebody else, is a person's. He has an instrument of his own,
+so that what the strategies want there stays what is held.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from mtquant.control.commands import Commands
+from mtquant.engine import Engine
+from mtquant.errors import MtquantError
+from mtquant.model import Quote
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+SYMBOL = "GBP/USD"
+_ENOUGH = 4000
+"""From this position on he closes: what a bar lets be filled must be enough to get out."""
+_LEAVING_S = 300.0
+
+
+class Person:
+    """Acts at random, until the faults end; then he gets out."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._chance = world.plan.generator("person")
+
+    async def trade(self, engine: Engine) -> None:
+        """Do something every few seconds."""
+        while not self._world.plan.calm:
+            await anyio.sleep(1 + 12 * self._chance.random())
+            if not self._world.plan.calm:
+                await self._act(engine)
+
+    async def leave(self, engine: Engine) -> None:
+        """Cancel and close until nothing is left."""
+        with anyio.move_on_after(_LEAVING_S):
+            while True:
+                working = await self._mine(engine, "orders")
+                held = await self._mine(engine, "positions")
+                if working == [] and held == []:
+                    return
+                for each in working or ():
+                    await self._say(engine, "cancel", order=each["order_id"], by="person")
+                if held:
+                    await self._say(engine, "close", symbol=SYMBOL, by="person")
+                await anyio.sleep(1)
+
+    async def _mine(self, engine: Engine, what: str) -> list[dict[str, Any]] | None:
+        """Return what works or is held in his instrument, None where not every account answers."""
+        answer = await self._say(engine, what)
+        if not answer or answer["problems"]:
+            return None
+        return [each for each in answer[what] if each["instrument"] == SYMBOL]
+
+    async def _act(self, engine: Engine) -> None:
+        chance, broker = self._chance, self._chance.choice((None, "paper-a", "paper-b"))
+        working = [
+            each.client_order_id
+            for account in engine.book.accounts.values()
+            for each in account.working.values()
+            if each.instrument == SYMBOL
+        ]
+        held = sum(
+            abs(account.holdings[SYMBOL].quantity)
+            for account in engine.book.accounts.values()
+            if SYMBOL in account.holdings
+        )
+        drawn = chance.random()
+        if working and drawn < 0.3:
+            changed = {"limit": self._near(engine)} if chance.random() < 0.7 else {"quantity": 1000}
+            await self._say(engine, "modify", target=chance.choice(working), **changed, by="person")
+        elif working and drawn < 0.5:
+            await self._say(engine, "cancel", order=chance.choice(working), by="person")
+        elif held >= _ENOUGH or (held and drawn < 0.6):
+            await self._say(engine, "close", symbol=SYMBOL, by="person")
+        else:
+            await self._say(engine, "order", **self._order(engine), broker=broker, by="person")
+
+    def _order(self, engine: Engine) -> dict[str, Any]:
+        kind = self._chance.choice(("market", "limit", "limit", "stop"))
+        asked: dict[str, Any] = {
+            "side": self._chance.choice(("buy", "sell")),
+            "symbol": SYMBOL,
+            "quantity": 1000 * self._chance.randint(1, 2),
+        }
+        return asked if kind == "market" else asked | {kind: self._near(engine)}
+
+    def _near(self, engine: Engine) -> Decimal:
+        """Return a price that the market may well reach in some hours."""
+        quote: Quote | None = next(
+            (
+                account.quotes[SYMBOL]
+                for account in engine.book.accounts.values()
+                if SYMBOL in account.quotes
+            ),
+            None,
+        )
+        around = Decimal(1) if quote is None else quote.bid
+        return round(around * (1 + Decimal(self._chance.randint(-30, 30)) / 10_000), 5)
+
+    async def _say(self, engine: Engine, command: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - a command's
+        said = {name: value for name, value in arguments.items() if value is not None}
+        try:
+            answer = await Commands(engine).run(command, said)
+        except MtquantError as error:
+            self._world.note(f"person: {command} {said}: {error}")
+            return {}
+        if command not in {"orders", "positions"}:
+            self._world.note(f"person: {command} {said}: done")
+        return dict(answer)
