@@ -169,7 +169,7 @@ class Account:
             raise
         self.taken[cid] = world.now()
         world.orders += 1
-        if report.filled_quantity < report.quantity:
+        if world.plan.partial_fills and report.filled_quantity < report.quantity:
             world.plan.injected["partial_fills"] += 1
         filled = f"{report.filled_quantity} of {report.quantity}"
         world.note(f"{self.name} took {tool} {cid} {report.instrument}: {filled}")
