@@ -75,7 +75,7 @@ class EngineTable(Settings):
     on_stop: Literal["ask", "keep", "close"] = "ask"
     dead_man_s: float = Field(60.0, ge=0, le=3600)
     anchor: str | None = None
-    archive_entries: int = Field(1_000_000, ge=0)
+    archive_entries: int = Field(250_000, ge=0)
     retention_days: int = Field(0, ge=0, le=36_500)
 
 

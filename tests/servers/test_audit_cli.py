@@ -166,6 +166,19 @@ def test_what_is_archived_is_verified_told_logged_and_exported_as_before(file: P
     }
 
 
+def test_the_log_goes_back_into_the_archive_for_what_the_journal_lacks(file: Path) -> None:
+    run(file, "archive")
+    journal = Journal(file.parent / "state", ManualClock(START))
+    journal.append("told", {"level": "info", "message": "a new one"})
+    journal.close()
+    said = CliRunner().invoke(app, ["log", "--last", "2", "--config", str(file)]).output
+    assert [line.split()[2] for line in said.splitlines()] == ["order", "told"]
+    words = ["log", "--kind", "intent", "--config", str(file)]
+    assert "client_order_id" in CliRunner().invoke(app, words).output
+    unknown = CliRunner().invoke(app, ["log", "--kind", "x", "--config", str(file)])
+    assert "carried, intent, order, signal, told, verdict" in str(unknown.exception)
+
+
 def test_archiving_is_refused_while_an_engine_runs_and_where_none_has(file: Path) -> None:
     journal = Journal(file.parent / "state", ManualClock(START))
     assert "another engine" in refused(file, "archive")
