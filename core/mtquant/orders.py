@@ -3,7 +3,8 @@
     approved ─journal, fsync─▶ sent ─▶ acknowledged (new … filled | canceled | rejected | expired)
                                 └─ timeout, disconnect, crash, unknown ─▶ in_doubt
     in_doubt ─ look up by client order id ─▶ acknowledged
-             └ not there: fence it at its server ─▶ proven_absent (the wish is decided afresh)
+             ├ not there: fence it at its server ─▶ proven_absent (the wish is decided afresh)
+             └ a person says that it isn't there ─▶ refused
 
 A timed-out order is neither placed nor refused. It is looked up, at the account it went to, until
 it is found or fenced: a fenced id can never act again, so only then may the wish be sent again,
@@ -66,7 +67,7 @@ class Stage(StrEnum):
 
 MOVES: dict[Stage, set[Stage]] = {
     Stage.SENT: {Stage.ACKNOWLEDGED, Stage.IN_DOUBT, Stage.REFUSED, Stage.PROVEN_ABSENT},
-    Stage.IN_DOUBT: {Stage.ACKNOWLEDGED, Stage.PROVEN_ABSENT},
+    Stage.IN_DOUBT: {Stage.ACKNOWLEDGED, Stage.PROVEN_ABSENT, Stage.REFUSED},
     Stage.ACKNOWLEDGED: {Stage.ACKNOWLEDGED},
     Stage.REFUSED: set(),
     Stage.PROVEN_ABSENT: set(),
@@ -348,19 +349,37 @@ class OrderDesk:
     async def settle(self, link: Link) -> None:
         """Look up every order of the account that is in doubt; what stays unknown stays so."""
         for ticket in self.in_doubt(link.name):
-            if ticket.doubt is not None:
-                ticket.doubt.looks += 1
-            try:
-                report = await link.order(ticket.client_order_id)
-            except Refused as error:
-                if error.code is ErrorCode.NOT_FOUND:
-                    await self._prove_absent(link, ticket, fenced=error.fenced)
-                else:
-                    _unsettled(ticket, f"not looked up: {error}")
-            except OutcomeUnknown as error:
-                _unsettled(ticket, f"not looked up: {error}")
+            await self._look_up(link, ticket)
+
+    async def settle_by_person(self, link: Link, ticket: Ticket, by: str, why: str) -> None:
+        """Look an order in doubt up once more; if it stays so, a person's word is that it isn't.
+
+        Should it act after all, its executions are booked as ours when they are heard of.
+        """
+        await self._look_up(link, ticket)
+        if ticket.stage is not Stage.IN_DOUBT:
+            return
+        body = {"account": ticket.account, "client_order_id": ticket.client_order_id}
+        last = ticket.doubt.last if ticket.doubt else ""
+        body |= {"by": by, "why": why, "last_answer": last}
+        self._journal.append("settled_by_person", body, durable=True)
+        self._end(ticket, Stage.REFUSED, f"{by} says that it isn't there: {why}")
+        self._journal.flush()
+
+    async def _look_up(self, link: Link, ticket: Ticket) -> None:
+        if ticket.doubt is not None:
+            ticket.doubt.looks += 1
+        try:
+            report = await link.order(ticket.client_order_id)
+        except Refused as error:
+            if error.code is ErrorCode.NOT_FOUND:
+                await self._prove_absent(link, ticket, fenced=error.fenced)
             else:
-                await self._acknowledge(link, ticket, report)
+                _unsettled(ticket, f"not looked up: {error}")
+        except OutcomeUnknown as error:
+            _unsettled(ticket, f"not looked up: {error}")
+        else:
+            await self._acknowledge(link, ticket, report)
 
     async def _prove_absent(self, link: Link, ticket: Ticket, *, fenced: bool) -> None:
         """Settle an order that isn't found, once its id is void at its server."""

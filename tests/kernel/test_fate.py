@@ -173,6 +173,40 @@ async def test_a_report_of_the_order_in_another_instrument_is_not_believed(desk:
     assert [each.client_order_id for each in desk.desk.in_doubt()] == ["c1"]
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("looked_up", "stage", "by_person"),
+    [
+        (OutcomeUnknown("no answer"), Stage.REFUSED, True),
+        (Refused("not_connected", "no line", **UNSENT), Stage.REFUSED, True),
+        (report(OrderStatus.CANCELED), Stage.ACKNOWLEDGED, False),
+        (VOID, Stage.PROVEN_ABSENT, False),
+    ],
+    ids=["silent", "away", "found", "void"],
+)
+async def test_a_doubt_ends_on_a_persons_word_only_where_the_broker_has_none(
+    desk: Desk, looked_up: object, stage: Stage, *, by_person: bool
+) -> None:
+    Line(desk, OutcomeUnknown("cut off"))
+    ticket = await send(desk)
+    assert ticket.stage is Stage.IN_DOUBT
+
+    async def order(_: str) -> OrderReport:
+        return _said(looked_up)
+
+    desk.link.order = order  # type: ignore[method-assign, assignment]
+    await desk.desk.settle_by_person(desk.link, ticket, "ann", "the dealing desk says so")
+    assert ticket.stage is stage
+    entries = [each.body for each in desk.journal.entries("settled_by_person")]
+    assert [(each["client_order_id"], each["by"]) for each in entries] == [
+        ("c1", "ann")
+    ] * by_person
+    assert not desk.book.account("a").working
+    desk.restart()
+    assert desk.desk.tickets["c1"].stage is stage
+    assert not desk.book.account("a").working
+
+
 class Pausing(FakeBroker):
     """Says that it is too fast, having done nothing."""
 

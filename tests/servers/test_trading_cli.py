@@ -257,6 +257,9 @@ def test_the_books_are_compared_and_no_order_is_in_doubt(desk: Desk) -> None:
     assert "Name one account with --broker: a, b" in desk.refused(*accept)
     assert "nothing differs at b" in desk.refused(*accept, "--broker", "b")
     assert "reconcile.why: is missing" in desk.refused("reconcile", "--accept", "--broker", "b")
+    assert "reconcile.why: is missing" in desk.refused("reconcile", "--settle", "c1")
+    settle = desk.refused("reconcile", "--settle", "c1", "--why", "a test")
+    assert "reconcile.settle: no order 'c1' is in doubt. In doubt: none." in settle
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from mtquant.orders import MOVES
 
 FAST = 10
 SLOW = 300
+UNREACHED = {"in_doubt -> refused": "a person says so, and here nobody can know"}
 UNNOTICED = {
     "trust_the_health_check": "what is safe doesn't rest on it; only routing comes to a worse end",
 }
@@ -60,7 +61,7 @@ def test_many_seeds_meet_every_fault_and_every_move() -> None:
     assert not tally.failed, [(each.seed, each.failures[0]) for each in tally.failed]
     assert not [each for each in KINDS if not tally.injected[each]]
     moves = {f"{before} -> {after}" for before, afters in MOVES.items() for after in afters}
-    assert not [each for each in moves if not tally.moves[each]]
+    assert {each for each in moves if not tally.moves[each]} <= set(UNREACHED)
 
 
 @pytest.mark.slow

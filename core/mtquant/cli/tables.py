@@ -153,6 +153,8 @@ def say_doubts(found: Sequence[dict[str, Any]]) -> None:
 
 def show_reconciled(answer: dict[str, Any]) -> int:
     """Print the books side by side, and return 1 where they differ or can't be compared."""
+    if "settled" in answer:
+        _say(f"settled: {answer['settled']}", "yellow")
     for each in answer["accepted"]:
         _say(f"accepted: {each}", "yellow")
     for each in answer["accounts"]:

@@ -249,12 +249,17 @@ def orders(
     _answer(config, "orders", arguments, show, as_json=as_json)
 
 
-def reconcile(
+def reconcile(  # noqa: PLR0913, PLR0917 - the options of a command
     broker: Broker = None,
     accept: Annotated[  # noqa: FBT002 - a command line flag
         bool, typer.Option("--accept", help="Take over this broker's record where it differs.")
     ] = False,
-    why: Annotated[str, typer.Option(help="With --accept: why, for the journal.")] = "",
+    settle: Annotated[
+        str, typer.Option(help="A client order id in doubt that this broker doesn't have.")
+    ] = "",
+    why: Annotated[
+        str, typer.Option(help="With --accept and --settle: why, for the journal.")
+    ] = "",
     by: By = None,
     config: ConfigPath = _HERE,
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
@@ -263,11 +268,12 @@ def reconcile(
 
     --accept takes over the record of one account: what strategies can't hold any more is taken
     from them, what is more than ours is external, the balance is the broker's. It sends no order,
-    and is refused while an order of that account is in doubt.
+    and is refused while an order of that account is in doubt. --settle ends such a doubt on your
+    word, after one more look-up: ask the broker first.
     """
     from mtquant.cli.tables import show_reconciled  # noqa: PLC0415 - --help stays quick
 
-    arguments = {"broker": broker, "accept": accept, "why": why, "by": _by(by)}
+    arguments = {"broker": broker, "accept": accept, "settle": settle, "why": why, "by": _by(by)}
     _answer(config, "reconcile", arguments, show_reconciled, as_json=as_json)
 
 

@@ -30,10 +30,15 @@ class OrdersArguments(Settings):
 
 
 class ReconcileArguments(Settings):
-    """Compare the books; ``accept`` takes over the record of ``broker``, by whom and why."""
+    """Compare the books, and take something over before, by whom and why.
+
+    ``accept``: the record of ``broker``. ``settle``: that the broker doesn't have the order in
+    doubt of this client order id, and won't.
+    """
 
     broker: str | None = None
     accept: bool = False
+    settle: str = ""
     why: str = ""
     by: str = ""
 

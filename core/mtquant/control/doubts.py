@@ -10,7 +10,10 @@ from mtquant.engine import Engine
 from mtquant.model import plain
 from mtquant.orders import Ticket
 
-_TRIES = "look it up by its client order id; where the broker doesn't have it, fence the id"
+_TRIES = (
+    "look it up by its client order id; where the broker doesn't have it, fence the id "
+    "(or end it on your word: mtquant reconcile --settle)"
+)
 
 
 def doubts(engine: Engine, accounts: Collection[str]) -> list[dict[str, Any]]:

@@ -21,7 +21,10 @@ class Reconciling:
         self._engine = engine
 
     async def reconcile(self, asked: ReconcileArguments) -> dict[str, Any]:
-        """Compare now, and where it is asked for accept the broker's record first."""
+        """Compare now; where it is asked for, settle an order or accept a record first."""
+        if asked.accept or asked.settle:
+            _require_reasons(asked)
+        settled = await self._settle(asked) if asked.settle else None
         accepted = await self._accept(asked) if asked.accept else None
         rows: list[dict[str, Any]] = []
         problems = []
@@ -32,17 +35,27 @@ class Reconciling:
                 problems.append({"account": link.name, "problem": str(error)})
         agree = not problems and all(row["agrees"] for row in rows)
         taken = accepted.sentences if accepted else []
-        return {"agree": agree, "accounts": rows, "accepted": taken, "problems": problems}
+        answer = {"agree": agree, "accounts": rows, "accepted": taken, "problems": problems}
+        return answer | ({"settled": settled} if settled else {})
+
+    async def _settle(self, asked: ReconcileArguments) -> str:
+        """Settle an order in doubt on a person's word; return the sentence of what came of it."""
+        doubtful = {each.client_order_id: each for each in self._engine.desk.in_doubt()}
+        ticket = doubtful.get(asked.settle)
+        if ticket is None:
+            known = ", ".join(doubtful) or "none"
+            problem = f"no order {asked.settle!r} is in doubt"
+            raise ConfigError("reconcile.settle", problem, f"In doubt: {known}.")
+        link = self._engine.wiring.links[ticket.account]
+        async with link.lock:
+            await self._engine.desk.settle_by_person(link, ticket, asked.by, asked.why)
+        return f"{ticket.client_order_id} is {ticket.stage.replace('_', ' ')}, {ticket.status}"
 
     async def _accept(self, asked: ReconcileArguments) -> Comparison:
         if asked.broker is None:
             known = ", ".join(self._engine.wiring.links)
             remedy = f"Name one account with --broker: {known}."
             raise ConfigError("reconcile.broker", "is missing", remedy)
-        for name in ("why", "by"):
-            if not getattr(asked, name):
-                remedy = f"Say it, for the journal: --{name} TEXT."
-                raise ConfigError(f"reconcile.{name}", "is missing", remedy)
         (link,) = links(self._engine, asked.broker)
         self._require_connected(link)
         return await self._engine.reconciler.accept(link, asked.by, asked.why)
@@ -90,6 +103,13 @@ class Reconciling:
     def _foreign(self, order: OrderReport) -> bool:
         """Tell whether a working order is neither ours nor protects a position."""
         return order.position_id is None and order.client_order_id not in self._engine.desk.tickets
+
+
+def _require_reasons(asked: ReconcileArguments) -> None:
+    for name in ("why", "by"):
+        if not getattr(asked, name):
+            remedy = f"Say it, for the journal: --{name} TEXT."
+            raise ConfigError(f"reconcile.{name}", "is missing", remedy)
 
 
 def _order(order: OrderReport) -> dict[str, Any]:
