@@ -15,11 +15,16 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import track
 from tests.simulation.faults import KINDS
 from tests.simulation.world import Result, simulate
 
 from mtquant.orders import MOVES
 
+UNREACHED = {"in_doubt -> refused": "a person says so, and here nobody can know"}
+MANY = 500
+"""From so many seeds on, each fault and each move of an order must have been met."""
 SEEDS_FILE = Path(__file__).with_name("seeds.txt")
 
 
@@ -62,6 +67,14 @@ class Tally:
         if result.failures:
             self.failed.append(result)
 
+    def missed(self) -> list[str]:
+        """Return the faults and the moves that no run met."""
+        moves = [f"{before} -> {after}" for before, ends in MOVES.items() for after in ends]
+        return [
+            *(each for each in KINDS if not self.injected[each]),
+            *(each for each in moves if not self.moves[each] and each not in UNREACHED),
+        ]
+
     def lines(self, seconds: float) -> Iterable[str]:
         yield (
             f"{self.runs} schedules in {seconds:.1f} s ({self.runs / seconds:.2f} a second),"
@@ -101,7 +114,11 @@ def main(arguments: list[str] | None = None) -> int:
     tally, started, now = Tally(), time.perf_counter(), commit()
     kept = [] if asked.log or asked.only else [each.seed for each in kept_seeds()]
     seeds = list(dict.fromkeys([*kept, *range(asked.first, asked.first + asked.seeds)]))
-    for seed, result in zip(seeds, _simulated(seeds, kinds, asked.jobs), strict=True):
+    runs = zip(seeds, _simulated(seeds, kinds, asked.jobs), strict=True)
+    screen = Console(stderr=True)
+    for seed, result in track(
+        runs, "schedules", total=len(seeds), console=screen, disable=not screen.is_terminal
+    ):
         tally.add(result)
         if asked.log:
             _print("\n".join(result.log))
@@ -111,8 +128,11 @@ def main(arguments: list[str] | None = None) -> int:
             _print(f"FAILED seed {seed}, commit {now}: {result.failures[0]} | replay: {replay}")
     for line in tally.lines(time.perf_counter() - started):
         _print(line)
+    missed = tally.missed() if asked.seeds >= MANY and kinds == KINDS else []
+    if missed:
+        _print(f"never met: {', '.join(missed)}")
     _print(f"{len(tally.failed)} failed" if tally.failed else "all clean")
-    return 1 if tally.failed else 0
+    return 1 if tally.failed or missed else 0
 
 
 def _simulated(seeds: list[int], kinds: tuple[str, ...], jobs: int) -> Iterator[Result]:
