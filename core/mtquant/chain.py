@@ -75,11 +75,12 @@ class Chain:
 
         It is compared with the known ``heads``, by number. One that doesn't hold isn't taken in.
         """
-        if not row.whole:
-            return f"entry {self.last + 1} can't be read"
         if row.seq != self.last + 1:
             return f"entry {self.last + 1} is missing: {row.seq} follows {self.last}"
-        expected = chained(self.head, row.seq, row.time, row.kind, row.body)
+        try:
+            expected = chained(self.head, row.seq, row.time, row.kind, row.body)
+        except (AttributeError, TypeError, struct.error):
+            return f"entry {row.seq} can't be read"  # a damaged file gives other types
         if row.hash != expected:
             return f"entry {row.seq} ({row.kind}) is not what was written, or what precedes it"
         if heads and heads.get(row.seq, expected) != expected:
