@@ -21,7 +21,7 @@ DAY = 86_400 * SECOND
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What was done: the archive that was made, if any, those removed, and what hindered that."""
+    """What was done: the archive that was made, if any, those removed, and what hindered it."""
 
     made: Archive | None
     removed: tuple[Archive, ...] = ()
@@ -37,7 +37,8 @@ def archive(journal: Journal, clock: Clock, retention_days: int) -> Archived:
     """Archive what the journal holds, and remove archives that are older than is to be kept.
 
     ``clock`` is the journal's. Nothing is archived where nothing was written since the last time.
-    Raises JournalError where the journal is damaged, is being read, or the disk refuses.
+    What hinders it, such as somebody who reads or a disk that refuses, is told of in the answer.
+    Raises JournalError where the journal is damaged: it isn't to be traded on.
     """
     made = None
     if journal.seq > journal.first or (journal.seq == journal.first == 1):
@@ -45,7 +46,10 @@ def archive(journal: Journal, clock: Clock, retention_days: int) -> Archived:
         desk = OrderDesk(journal, clock, book, _deaf, _deaf)
         found = fold(journal, book, desk)
         newest = journal.newest_time() or 0
-        made = journal.archive(snapshot(book, desk, found.step, newest))
+        try:
+            made = journal.archive(snapshot(book, desk, found.step, newest))
+        except JournalError as error:
+            return Archived(None, problem=str(error))
     removed, problem = _remove_old(journal, clock, retention_days) if retention_days else ((), "")
     return Archived(made, removed, problem)
 
@@ -84,7 +88,7 @@ def _remove_old(
         try:
             each.path.unlink()
         except OSError as error:
-            raise JournalError(f"{each.path} can't be removed: {error.strerror}") from error
+            return tuple(removed), f"{each} can't be removed: {error.strerror}"
         removed.append(each)
     return tuple(removed), ""
 

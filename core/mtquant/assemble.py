@@ -118,18 +118,15 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
 def _look_after(journal: Journal, config: Config, clock: Clock, *, passive: bool) -> None:
     """Hold the journal against its anchor, and archive it where it has grown long.
 
-    Raises JournalError where it lost what was anchored. Archiving that fails is told of, and
-    trading goes on: there is another start.
+    Raises JournalError where it lost what was anchored, or is damaged. Archiving that fails is
+    told of, and trading goes on: there is another start.
     """
     engine, problems = config.engine, []
     if engine.anchor is not None:
         key_file = journal.folder / "anchor.key"
         problems.append(require_anchored(journal, Path(engine.anchor), key_file))
     if due(journal, engine.archive_entries) and not passive:
-        try:
-            problems.append(archive(journal, clock, engine.retention_days).problem)
-        except JournalError as error:
-            problems.append(str(error))
+        problems.append(archive(journal, clock, engine.retention_days).problem)
     for problem in filter(None, problems):
         body = {"level": Level.WARNING, "message": problem}
         journal.append("told", body, durable=True)

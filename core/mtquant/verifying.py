@@ -36,6 +36,10 @@ def verified(folder: Path, anchor: Path | None = None, trusted: str = "") -> Ver
                 break
     except sqlite3.Error as error:
         problem = _unreadable(part, found.chain, error)
+    except JournalError as error:
+        if not archives(folder):
+            raise
+        problem = str(error)
     problem = problem or found.unexplained() or cut_off(found.chain.last, heads)
     entries = found.chain.last - found.begin.last
     return Verified(entries, found.chain.head, problem, found.begin.last + 1, found.files)

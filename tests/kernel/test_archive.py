@@ -372,8 +372,8 @@ def test_while_somebody_reads_it_nothing_is_archived_and_it_goes_on_as_it_was(
     journal = long(tmp_path, 3)
     with closing(sqlite3.connect(tmp_path / "journal.db")) as reader:
         reader.execute("SELECT count(*) FROM entry").fetchone()
-        with pytest.raises(JournalError, match="can't be archived: somebody reads it; try again"):
-            archive(journal, ManualClock(START), 0)
+        problem = archive(journal, ManualClock(START), 0).problem
+        assert "can't be archived: somebody reads it; try again" in problem
         assert journal.append("halt", {"on": False, "by": "", "why": ""}, durable=True).seq == 4
     assert archive(journal, ManualClock(START), 0).made is not None
     journal.close()
@@ -461,6 +461,16 @@ def killed(folder: Path, script: str, *words: str) -> list[Path]:
     command = [sys.executable, "-c", script, str(folder / "whole"), str(folder / "died"), *words]
     subprocess.run(command, check=True, timeout=90)
     return sorted((folder / "died").iterdir(), key=lambda each: int(each.name))
+
+
+def test_a_journal_that_is_damaged_is_not_archived(tmp_path: Path) -> None:
+    long(tmp_path, 3).close()
+    tamper(tmp_path / "journal.db", "UPDATE entry SET body = '{}' WHERE seq = 2")
+    journal = Journal(tmp_path, ManualClock(START))
+    with pytest.raises(JournalError, match=r"entry 2 .* is not what was written"):
+        archive(journal, ManualClock(START), 0)
+    journal.close()
+    assert not archives(tmp_path)
 
 
 def test_who_reads_while_it_is_archived_reads_all_of_it(
@@ -623,8 +633,8 @@ def test_a_removal_that_was_broken_off_is_done_the_next_time(
     clock = ManualClock(START + 3 * 365 * DAY)
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", refuses)
-        with pytest.raises(JournalError, match=r"journal-1-2\.db can't be removed: Permission"):
-            archive(years, clock, 800)
+        problem = archive(years, clock, 800).problem
+        assert problem == "archive/journal-1-2.db can't be removed: Permission denied"
     assert not verified(tmp_path).problem, "it is told of, and still there"
     assert archive(years, clock, 800).removed
     years.close()
@@ -738,5 +748,4 @@ def test_a_journal_that_is_gone_or_older_than_its_archives_is_not_traded_on(
     (tmp_path / "journal.db").unlink()
     with pytest.raises(JournalError, match=r"journal\.db is missing.*Bring back a copy"):
         Journal(tmp_path, ManualClock(START))
-    with pytest.raises(JournalError, match=r"is missing: archive/journal-1-5\.db is there"):
-        verified(tmp_path)
+    assert "is missing: archive/journal-1-5.db is there" in verified(tmp_path).problem

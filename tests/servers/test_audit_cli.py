@@ -183,6 +183,11 @@ def test_archiving_is_refused_while_an_engine_runs_and_where_none_has(file: Path
     journal = Journal(file.parent / "state", ManualClock(START))
     assert "another engine" in refused(file, "archive")
     journal.close()
+    with closing(sqlite3.connect(file.parent / "state" / "journal.db")) as reader:
+        reader.execute("SELECT count(*) FROM entry").fetchone()
+        done = run(file, "archive")
+        assert (done.exit_code, "somebody reads it; try again" in done.output) == (1, True)
+        assert run(file, "archive", "--json").exit_code == 1
     file.write_text(CONFIG.replace('"state"', '"other"'), encoding="utf-8")
     assert "no engine has run here" in refused(file, "archive")
     assert not (file.parent / "other").exists()

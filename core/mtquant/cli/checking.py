@@ -130,10 +130,13 @@ def audit_archive(
     config: ConfigPath = _HERE,
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
-    """Close the journal into an archive and begin a new one; the engine must be stopped."""
+    """Close the journal into an archive and begin a new one; the engine must be stopped.
+
+    Exit codes: 0 done; 1 something hindered it, and was left as it is.
+    """
     from mtquant.cli.trail import archive_now  # noqa: PLC0415 - --help stays quick
 
-    archive_now(config, as_json=as_json)
+    raise typer.Exit(archive_now(config, as_json=as_json))
 
 
 @audit.command("show", epilog="Example: mtquant audit show O12")

@@ -60,8 +60,11 @@ def show_verified(path: Path, anchor: Path | None, key: str, *, as_json: bool) -
     return 0
 
 
-def archive_now(path: Path, *, as_json: bool) -> None:
-    """Archive what the journal holds, and remove archives that are older than is kept."""
+def archive_now(path: Path, *, as_json: bool) -> int:
+    """Archive what the journal holds, and remove archives that are older than is kept.
+
+    Returns 1 where something hindered it.
+    """
     config = load_config(path)
     folder = _folder(config)
     if not (folder / PRESENT).exists() and not archives(folder):
@@ -81,11 +84,11 @@ def archive_now(path: Path, *, as_json: bool) -> None:
             "problem": done.problem,
         }
         print(json.dumps(answer))  # noqa: T201 - for machines
-        return
+        return int(bool(done.problem))
     out = Console()
-    if done.made is None:
+    if done.made is None and not done.problem:
         out.print("nothing was written since the last archive")
-    else:
+    elif done.made is not None:
         text = f"{done.made}: entries {done.made.first:,} to {done.made.last:,}"
         out.print(text, highlight=False, markup=False)
     for each in done.removed:
@@ -93,7 +96,8 @@ def archive_now(path: Path, *, as_json: bool) -> None:
         text = f"{each} is removed: its newest entry is older than {days} days; the journal tells"
         out.print(text, highlight=False, markup=False, soft_wrap=True)
     if done.problem:
-        out.print(done.problem, style="yellow", highlight=False, markup=False)
+        out.print(done.problem, style="red", highlight=False, markup=False, soft_wrap=True)
+    return int(bool(done.problem))
 
 
 def exported(
