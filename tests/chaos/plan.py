@@ -65,6 +65,12 @@ _SHARES = {
     (Victim.HTTP, Blow.STOP): 13,
 }
 _SERVERS = {key: share for key, share in _SHARES.items() if key[0] is not Victim.ENGINE}
+# However few there are: a handle that each restart leaves open must show.
+_SURELY = (
+    (Victim.STDIO, Blow.KILL),
+    (Victim.HTTP, Blow.KILL),
+    (Victim.STDIO, Blow.KILL),
+)
 _KINDS = tuple(Fault)
 
 
@@ -79,11 +85,12 @@ class Plan:
 def plan(seed: int, kills: int) -> Plan:
     """Draw ``kills`` signals; each pair of who and how comes at least once if there's room."""
     rng = seeded(seed)
-    last = max(3, kills // 8)
+    last = max(len(_SURELY), kills // 6)
     more = max(0, kills - last - len(_SHARES))
     first = [*_SHARES, *rng.choices([*_SHARES], [*_SHARES.values()], k=more)]
     rng.shuffle(first)
-    then = rng.choices([*_SERVERS], [*_SERVERS.values()], k=last)
+    more = last - len(_SURELY)
+    then = [*_SURELY, *rng.choices([*_SERVERS], [*_SERVERS.values()], k=more)]
     mixed = [_act(rng, *each) for each in first[: kills - last]]
     return Plan(tuple(mixed), tuple(_act(rng, *each) for each in then))
 
