@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mtquant.cli import watch
+from mtquant.cli import show, watch
 
 
 def overview(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -22,7 +22,7 @@ def overview(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
         "time": "2026-11-21T06:00:00Z",
         "process_id": 77,
         "stopped": False,
-        "accounts": [{"account": "paper-a", "tradable": True, "why": ""}],
+        "accounts": [{"account": "paper-a", "tradable": True, "why": "", "differs": []}],
         "suggestions": [],
         "targets": [{"instrument": "EUR/USD", "direction": 1, "mode": "semi"}],
         "paused": {"GBP/USD": "old"},
@@ -82,3 +82,21 @@ def test_what_waits_for_a_person_is_said_at_the_foot(monkeypatch: pytest.MonkeyP
 
 def test_an_engine_that_stopped_is_shown_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "STOPPED" in drawn(overview(stopped=True), monkeypatch, 80, 24)
+
+
+def test_books_that_differ_stand_in_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = "EUR/USD: we say 0, they say 3000"
+    row = {"account": "paper-a", "tradable": True, "why": "", "differs": [sentence]}
+    assert "books differ" not in drawn(overview(), monkeypatch, 140, 30)
+    first = drawn(overview(accounts=[row]), monkeypatch, 140, 30).splitlines()[0]
+    assert f"paper-a: the books differ: {sentence}" in first
+
+
+def test_status_says_which_books_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"account": "a", "why": "", "differs": ["EUR/USD: we say 0, they say 3000"]}
+    found = {"running": True, "process_id": 7, "time": "now", "accounts": [row | {"endpoints": []}]}
+    show._print_status(
+        Console(width=140), found | {"routes": {}, "positions": [], "open_orders": []}
+    )
+    said = capsys.readouterr().out
+    assert "a: the books differ: EUR/USD: we say 0, they say 3000; mtquant reconcile" in said

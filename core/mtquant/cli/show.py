@@ -93,6 +93,11 @@ def _print_status(out: Console, found: dict[str, Any]) -> None:
         if each["why"]
     ]
     lines += [
+        f"{each['account']}: the books differ: {sentence}; mtquant reconcile"
+        for each in found["accounts"]
+        for sentence in each["differs"]
+    ]
+    lines += [
         f"new exposure in {symbol} goes to {account or 'nowhere now'}"
         for symbol, account in found["routes"].items()
     ]

@@ -103,6 +103,8 @@ def _head(seen: dict[str, Any]) -> Text:
     for each in seen["accounts"]:
         if not each["tradable"]:
             text.append(f"  {each['account']}: {each['why']}", style="yellow")
+        elif each["differs"]:
+            text.append(f"  {each['account']}: the books differ: {each['differs'][0]}", "bold red")
     return text
 
 
