@@ -431,7 +431,7 @@ class Endpoint:
         try:
             method = getattr(process.guard, tool)
             await spec.invoke(method, spec.parse(arguments))
-        except BrokerError:
+        except (BrokerError, sqlite3.Error):
             return
 
 
