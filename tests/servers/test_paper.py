@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -1019,3 +1020,29 @@ def test_the_readme_names_every_setting_and_its_examples_are_valid() -> None:
         assert f"`{name}`" in text
     (example,) = (line for line in text.splitlines() if "--settings '" in line)
     PaperSettings.read(json.loads(example.split("'")[1]), "settings")
+
+
+@pytest.mark.slow
+def test_a_client_that_dies_before_its_answer_leaves_no_traceback() -> None:
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "mtquant_paper_server", "--settings", "{}"]
+    opening = {"protocolVersion": "2025-06-18", "capabilities": {}}
+    opening["clientInfo"] = {"name": "mortal", "version": "1"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE, text=True
+    ) as server:
+        os.close(writing)
+        assert server.stdin is not None
+        assert server.stderr is not None
+
+        def say(**message: object) -> None:
+            server.stdin.write(json.dumps({"jsonrpc": "2.0"} | message) + "\n")  # type: ignore[union-attr]
+            server.stdin.flush()  # type: ignore[union-attr]
+
+        say(id=1, method="initialize", params=opening)
+        assert b'"result"' in os.read(reading, 1 << 16)
+        os.close(reading)
+        say(method="notifications/initialized")
+        say(id=2, method="tools/list")
+        assert server.wait(20) == 0
+        assert "Traceback" not in server.stderr.read()

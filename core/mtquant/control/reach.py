@@ -69,8 +69,8 @@ async def reach(
         return None  # the file of an engine that died
     request = {"token": channel.token, "command": command, "arguments": dict(arguments)}
     async with stream:
-        await stream.send(json.dumps(request).encode() + b"\n")
         try:
+            await stream.send(json.dumps(request).encode() + b"\n")
             with anyio.fail_after(limit_s):
                 line = await BufferedByteReceiveStream(stream).receive_until(b"\n", _ANSWER_LIMIT)
         except TimeoutError:

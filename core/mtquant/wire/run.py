@@ -39,11 +39,16 @@ _CHUNK = 1 << 16
 
 async def run_stdio(server: Server[Any]) -> None:
     """Serve one client over stdin and stdout, until it hangs up or a signal asks to stop."""
-    async with anyio.create_task_group() as group:
-        group.start_soon(_stop_on_signal, group.cancel_scope.cancel)
-        async with stdio_server(stdin=_stdin()) as (requests, answers):
-            await server.run(requests, answers, server.create_initialization_options())
-        group.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_stop_on_signal, group.cancel_scope.cancel)
+            async with stdio_server(stdin=_stdin()) as (requests, answers):
+                await server.run(requests, answers, server.create_initialization_options())
+            group.cancel_scope.cancel()
+    except* BrokenPipeError:
+        # The client died before it read its answer: it looks the order up when it is back. What
+        # is left in the buffer must not be tried once more at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def run_http(  # noqa: PLR0913 - the switches of a server
