@@ -1023,13 +1023,18 @@ def test_the_readme_names_every_setting_and_its_examples_are_valid() -> None:
 
 
 @pytest.mark.slow
-def test_a_client_that_dies_before_its_answer_leaves_no_traceback() -> None:
+def test_a_client_that_dies_before_its_answer_leaves_no_traceback(tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", "mtquant_paper_server", "--settings", "{}"]
+    server_of = [sys.executable, "-m", "mtquant_paper_server", "--settings", "{}"]
     opening = {"protocolVersion": "2025-06-18", "capabilities": {}}
     opening["clientInfo"] = {"name": "mortal", "version": "1"}
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE, text=True
+        server_of,
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as server:
         os.close(writing)
         assert server.stdin is not None
