@@ -48,7 +48,7 @@ mutation: .venv/.dev ## Put small faults in the risk code, each of which a test 
 lint: .venv/.dev ## Check style, types and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server tests benchmarks mutation docs
+	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server simulators/mtquant_simulators tests benchmarks mutation docs
 	$(BIN)/lint-imports
 
 # The suite and the inspector need Node 22 or newer, with npm: both come as a Python wheel.

@@ -1,0 +1,1 @@
+"""Venues on your desk: simulators that speak a broker's own API over the simulated exchange."""

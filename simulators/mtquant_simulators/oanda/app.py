@@ -1,0 +1,177 @@
+"""The ASGI application: v20's paths, each with the function that answers it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mtquant.clock import Clock
+from mtquant.contract import Source
+from mtquant.errors import MtquantError
+from mtquant_simulators.oanda import accounts, market, orders, positions, trades, transactions
+from mtquant_simulators.oanda.answers import FORBIDDEN, Answer, Problem, invalid
+from mtquant_simulators.oanda.asked import Asked
+from mtquant_simulators.oanda.faults import FaultMaker
+from mtquant_simulators.oanda.guard import Guard
+from mtquant_simulators.oanda.settings import Faults, OandaSettings
+from mtquant_simulators.oanda.streams import Streams
+from mtquant_simulators.oanda.text import RFC3339, UNIX
+from mtquant_simulators.oanda.venue import Venue, load_source
+
+if TYPE_CHECKING:
+    from typing import Any
+
+Handler = Callable[[Asked], Answer]
+_ACCOUNT = "/v3/accounts/{account_id}"
+_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "", accounts.details),
+    ("GET", "/summary", accounts.summary),
+    ("GET", "/instruments", accounts.instruments),
+    ("PATCH", "/configuration", accounts.configure),
+    ("GET", "/changes", accounts.changes),
+    ("GET", "/instruments/{instrument}/candles", market.candles),
+    ("GET", "/pricing", market.pricing),
+    ("POST", "/orders", orders.create),
+    ("GET", "/orders", orders.listed),
+    ("GET", "/pendingOrders", orders.pending),
+    ("GET", "/orders/{order}", orders.one),
+    ("PUT", "/orders/{order}", orders.replace),
+    ("PUT", "/orders/{order}/cancel", orders.cancel),
+    ("PUT", "/orders/{order}/clientExtensions", orders.extensions),
+    ("GET", "/trades", trades.listed),
+    ("GET", "/openTrades", trades.opened),
+    ("GET", "/trades/{trade}", trades.one),
+    ("PUT", "/trades/{trade}/close", trades.close),
+    ("PUT", "/trades/{trade}/orders", trades.dependents),
+    ("PUT", "/trades/{trade}/clientExtensions", trades.extensions),
+    ("GET", "/positions", positions.listed),
+    ("GET", "/openPositions", positions.opened),
+    ("GET", "/positions/{instrument}", positions.one),
+    ("PUT", "/positions/{instrument}/close", positions.close),
+    ("GET", "/transactions", transactions.pages),
+    ("GET", "/transactions/idrange", transactions.between),
+    ("GET", "/transactions/sinceid", transactions.since),
+    ("GET", "/transactions/{transaction}", transactions.one),
+)
+
+
+def application(
+    settings: OandaSettings, clock: Clock, source: Source[Any] | None = None
+) -> Starlette:
+    """Return the venue of ``settings`` on the time of ``clock``.
+
+    ``source`` gives the prices instead of the plugin that the settings name. Raises ConfigError
+    or PluginError where the prices can't be had.
+    """
+    venue = Venue(settings, load_source(settings) if source is None else source, clock)
+    faults = FaultMaker(settings.faults)
+    streams = Streams(venue, clock, faults)
+    routes = [
+        Route("/v3/accounts", partial(_listed, venue), methods=["GET"]),
+        Route(
+            "/v3/instruments/{instrument}/candles",
+            partial(_first, venue, market.candles),
+            methods=["GET"],
+        ),
+        Route(f"{_ACCOUNT}/pricing/stream", streams.pricing, methods=["GET"]),
+        Route(f"{_ACCOUNT}/transactions/stream", streams.transactions, methods=["GET"]),
+        *(
+            Route(_ACCOUNT + path, partial(_handle, venue, handler), methods=[method])
+            for method, path, handler in _ROUTES
+        ),
+    ]
+    if settings.admin:
+        routes.append(Route("/admin/faults", partial(_set_faults, faults), methods=["PUT"]))
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, settings=settings, clock=clock, faults=faults)],
+        exception_handlers={HTTPException: _http_problem, Problem: _problem},
+    )
+    app.state.venue, app.state.faults = venue, faults
+    return app
+
+
+def form_of(request: Request) -> str:
+    """Return the format of times that the client wants; raises Problem where there is none."""
+    form = request.headers.get("Accept-Datetime-Format", RFC3339)
+    if form not in {RFC3339, UNIX}:
+        raise invalid("Accept-Datetime-Format")
+    return form
+
+
+async def _listed(venue: Venue, request: Request) -> Response:
+    ids = [{"id": each, "tags": []} for each in venue.accounts]
+    return Answer({"accounts": ids}).response(form_of(request))
+
+
+async def _first(venue: Venue, handler: Handler, request: Request) -> Response:
+    """Answer what needs no account of the client's, with the first one's terms."""
+    request.path_params["account_id"] = next(iter(venue.accounts))
+    return await _handle(venue, handler, request)
+
+
+async def _handle(venue: Venue, handler: Handler, request: Request) -> Response:
+    form = form_of(request)
+    account = venue.accounts.get(request.path_params["account_id"])
+    if account is None:
+        raise Problem(401, FORBIDDEN)
+    body = await _body(request)
+    venue.sync()
+    asked = Asked(
+        venue=venue,
+        account=account,
+        path={key: str(each) for key, each in request.path_params.items()},
+        query=dict(request.query_params),
+        body=body,
+        request_id=request.state.request_id,
+        url=f"{request.url.scheme}://{request.url.netloc}",
+    )
+    return handler(asked).response(form)
+
+
+async def _body(request: Request) -> dict[str, object]:
+    if request.method == "GET":
+        return {}
+    text = await request.body()
+    if not text:
+        return {}
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Problem(400, "Invalid JSON, ParseErrorCode: 3, Message: Invalid value.") from None
+    if not isinstance(body, dict):
+        raise Problem(400, "Invalid JSON body, must be an object")
+    return body
+
+
+async def _set_faults(faults: FaultMaker, request: Request) -> Response:
+    try:
+        faults.set(Faults.read(await _body(request), "faults"))
+    except MtquantError as error:
+        return Answer({"errorMessage": str(error)}, 400).response(RFC3339)
+    return Response(status_code=204)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    del request
+    return (
+        error.answer.response(RFC3339) if isinstance(error, Problem) else Response(status_code=500)
+    )
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    """Answer what no path or method fits, as OANDA does: with an errorMessage."""
+    del request
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    text = {404: "Not Found", 405: "Method Not Allowed"}.get(status, "Error")
+    return Answer({"errorMessage": text}, status, headers).response(RFC3339)
