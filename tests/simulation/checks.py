@@ -23,6 +23,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.venue import Account, held, ours
@@ -37,27 +38,33 @@ if TYPE_CHECKING:
 
 
 class Disk:
-    """The journal as another process sees it: committed rows only."""
+    """The journal as another process sees it, with its archives: committed rows only."""
 
-    def __init__(self, path: str) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None)
+    def __init__(self, folder: Path) -> None:
+        archives = sorted((folder / "archive").glob("*.db"), key=_first_entry)
+        files = [*archives, folder / "journal.db"]
+        self._files = [sqlite3.connect(each, isolation_level=None) for each in files]
 
     def close(self) -> None:
-        self._db.close()
+        for each in self._files:
+            each.close()
 
     def has_intent(self, client_order_id: str) -> bool:
         # Newest first: that one is looked for.
-        found = self._db.execute(
-            "SELECT 1 FROM entry WHERE kind = 'intent' AND body LIKE ? ORDER BY seq DESC LIMIT 1",
-            (f'%"{client_order_id}"%',),
-        ).fetchone()
-        return found is not None
+        query = "SELECT 1 FROM entry WHERE kind = 'intent' AND body LIKE ? ORDER BY seq DESC"
+        wanted = (f'%"{client_order_id}"%',)
+        return any(file.execute(query, wanted).fetchone() for file in reversed(self._files))
 
     def fold(self) -> Known:
         known = Known()
-        for kind, text in self._db.execute("SELECT kind, body FROM entry ORDER BY seq"):
-            known.take(kind, json.loads(text))
+        for file in self._files:
+            for kind, text in file.execute("SELECT kind, body FROM entry ORDER BY seq"):
+                known.take(kind, json.loads(text))
         return known
+
+
+def _first_entry(archive: Path) -> int:
+    return int(archive.name.split("-")[1])
 
 
 class Known:

@@ -56,6 +56,7 @@ OF_A_RUN = (
     "clock_jumps",
     "journal_full",
     "torn_write",
+    "archived",
 )
 KINDS = (*ON_THE_WAY, *AT_THE_BROKER, *FOR_A_WHILE, *OF_A_RUN)
 
@@ -108,6 +109,7 @@ class Plan:
     clock_jumps: list[tuple[float, float]] = field(default_factory=list)
     journal_full: list[int] = field(default_factory=list)
     torn_write: bool = False
+    archived: bool = False
     partial_fills: bool = False
     never_back: str = ""
     calm: bool = False
@@ -214,6 +216,12 @@ def _torn_write(plan: Plan, _kind: str, endpoints: tuple[str, ...], generator: R
     _kill(plan, "killed", endpoints, generator)
 
 
+def _archived(plan: Plan, _kind: str, endpoints: tuple[str, ...], generator: Random) -> None:
+    # It is done at a start, and there must be a second one.
+    plan.archived = True
+    _kill(plan, "killed", endpoints, generator)
+
+
 _DRAWS: dict[str, Callable[[Plan, str, tuple[str, ...], Random], None]] = {
     **dict.fromkeys(FOR_A_WHILE, _window),
     "killed": _kill,
@@ -225,4 +233,5 @@ _DRAWS: dict[str, Callable[[Plan, str, tuple[str, ...], Random], None]] = {
     "clock_jumps": _clock_jumps,
     "journal_full": _journal_full,
     "torn_write": _torn_write,
+    "archived": _archived,
 }

@@ -31,7 +31,8 @@ from tests.simulation.venue import CATALOGUE, Account, Endpoint, VirtualClock
 from trio.testing import MockClock
 
 from mtquant import Settings, Strategy
-from mtquant.clock import Ids, ManualClock, Random, seeded
+from mtquant.archive import archive
+from mtquant.clock import Clock, Ids, ManualClock, Random, seeded
 from mtquant.decide import Decider, Event
 from mtquant.engine import Engine, Observer, Wiring
 from mtquant.errors import JournalError
@@ -79,7 +80,6 @@ class MortalJournal(Journal):
     """The engine's journal; when its process dies, what wasn't committed is gone."""
 
     dead = False
-    folder: Path
     full: Callable[[], bool]
     on_append: Callable[[str, dict[str, Any]], None]
 
@@ -225,7 +225,7 @@ class World:
 
     def disk(self) -> Disk:
         if self._disk is None:
-            self._disk = Disk(str(self.folder / "journal" / "journal.db"))
+            self._disk = Disk(self.folder / "journal")
         return self._disk
 
     def fills(self, client_order_id: str) -> list[Fill]:
@@ -405,11 +405,12 @@ class World:
 
         journal.on_append = appended
         journal.full = self._journal_is_full
-        journal.folder = self.folder / "journal"
         source = CATALOGUE.make("source", "walk", self.walk)
         bars = {symbol: source.bars(symbol) for symbol in SYMBOLS}
         times = bars[SYMBOLS[0]].time
         clock.set(journal.newest_time() or times[0])
+        if self.plan.archived and self._lives:
+            self._archive(journal, clock)
         self.calm_after = times[BARS - CALM_BARS]
         gate = Gate(
             CATALOGUE.make("sizer", "fixed_fraction", {"fraction": "0.001"}),
@@ -432,6 +433,16 @@ class World:
         feed = Pace(bars, clock)
         feed.world = self
         return engine, feed
+
+    def _archive(self, journal: Journal, clock: Clock) -> None:
+        """Let the journal begin anew with what it came to, as a start does with a long one."""
+        if self._disk is not None:
+            self._disk.close()
+            self._disk = None
+        done = archive(journal, clock, 0)
+        if done.problem:
+            self.checks.fail("archive", done.problem)
+        self.plan.injected["archived"] += done.made is not None
 
     def _dice(self, symbol: str, timeframe: Any) -> Dice:  # noqa: ANN401 - the model's
         dice = Dice(
