@@ -1,7 +1,7 @@
 # On a fresh machine: `make demo` and `make test`. Both need Python 3.11 or newer, and nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := pyproject.toml mcp_servers/paper/pyproject.toml requirements-dev.txt
+SOURCES := pyproject.toml mcp_servers/paper/pyproject.toml mcp_servers/oanda/pyproject.toml requirements-dev.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -48,7 +48,7 @@ mutation: .venv/.dev ## Put small faults in the risk code, each of which a test 
 lint: .venv/.dev ## Check style, types and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server simulators/mtquant_simulators tests benchmarks mutation docs
+	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server mcp_servers/oanda/mtquant_oanda_server simulators/mtquant_simulators tests benchmarks mutation docs
 	$(BIN)/lint-imports
 
 # The suite and the inspector need Node 22 or newer, with npm: both come as a Python wheel.

@@ -10,6 +10,7 @@ from mtquant.contract import BrokerPlugin
 @hookimpl
 def brokers() -> Sequence[type[BrokerPlugin[Any]]]:
     """Return the brokers of this package."""
-    from mtquant_brokers.paper import Paper  # noqa: PLC0415 - listing plugins costs nothing
+    from mtquant_brokers.oanda import Oanda  # noqa: PLC0415 - listing plugins costs nothing
+    from mtquant_brokers.paper import Paper  # noqa: PLC0415 - likewise
 
-    return [Paper]
+    return [Paper, Oanda]

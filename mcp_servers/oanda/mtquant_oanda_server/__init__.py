@@ -1,0 +1,1 @@
+"""An OANDA v20 account as a standalone MCP broker server."""

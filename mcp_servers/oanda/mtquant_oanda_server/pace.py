@@ -1,0 +1,57 @@
+"""OANDA's limits, kept on this side: so many requests and so many new connections a second."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+
+from mtquant.clock import Clock
+from mtquant.errors import ErrorCode, Outcome, Refused, Retry
+
+_WINDOW_S = 1.0
+
+
+class Pace:
+    """Lets at most ``rate`` acts pass in any second.
+
+    Who comes early waits for its turn, in the order of coming; who would wait longer than
+    ``patience_s`` is refused (rate_limited, not sent), so that no queue grows without end.
+    """
+
+    def __init__(self, rate: float, clock: Clock, patience_s: float = 5.0) -> None:
+        self._most = max(1, int(rate))
+        self._window_s = max(_WINDOW_S, 1 / rate)
+        self._patience_s = patience_s
+        self._clock = clock
+        self._turns: deque[float] = deque(maxlen=self._most)
+        self._blocked_until = 0.0
+
+    def left(self) -> int:
+        """Return how many acts may pass at once, now."""
+        now = self._clock.monotonic()
+        if now < self._blocked_until:
+            return 0
+        return self._most - sum(turn > now - self._window_s for turn in self._turns)
+
+    def block(self, seconds: float) -> None:
+        """Let nothing pass for so long: the venue asked for it."""
+        self._blocked_until = max(self._blocked_until, self._clock.monotonic() + seconds)
+
+    async def pass_one(self) -> None:
+        """Wait for a turn; raises Refused where it is too far away."""
+        now = self._clock.monotonic()
+        turn = max(now, self._blocked_until)
+        if len(self._turns) == self._most:
+            turn = max(turn, self._turns[0] + self._window_s)
+        if turn - now > self._patience_s:
+            raise Refused(
+                ErrorCode.RATE_LIMITED,
+                f"OANDA takes no more than {self._most} of these a second, and asks to wait",
+                outcome=Outcome.NOT_SENT,
+                retry=Retry.SAFE,
+                retry_after_s=turn - now,
+            )
+        self._turns.append(turn)
+        if turn > now:
+            await anyio.sleep(turn - now)
