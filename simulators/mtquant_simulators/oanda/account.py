@@ -14,7 +14,6 @@ from mtquant_simulators.oanda import text
 from mtquant_simulators.oanda.desk import Desk
 from mtquant_simulators.oanda.ledger import Json, Ledger
 from mtquant_simulators.oanda.settings import AccountSettings, OandaSettings
-from mtquant_simulators.oanda.text import Moment
 
 KINDS = {
     Reason.TAKE_PROFIT: "TAKE_PROFIT",
@@ -33,6 +32,7 @@ _CANCELED = {
     Reason.MAX_SLIPPAGE: "BOUNDS_VIOLATION",
     Reason.TIME_EXPIRED: "TIME_IN_FORCE_EXPIRED",
     Reason.NOT_FILLABLE: "INSUFFICIENT_LIQUIDITY",
+    Reason.OTHER: "FIFO_VIOLATION",
     Reason.POSITION_CLOSED: "LINKED_TRADE_CLOSED",
     Reason.STOP_LOSS: "LINKED_TRADE_CLOSED",
     Reason.TAKE_PROFIT: "LINKED_TRADE_CLOSED",
@@ -45,7 +45,7 @@ _MARKET_FILLS = {
     "POSITION_CLOSEOUT": "MARKET_ORDER_POSITION_CLOSEOUT",
     "MARGIN_CLOSEOUT": "MARKET_ORDER_MARGIN_CLOSEOUT",
 }
-_DETAILS = ("price", "distance", "timeInForce", "gtdTime", "triggerCondition", "clientExtensions")
+_DETAILS = ("price", "distance", "timeInForce", "gtdTime", "clientExtensions")
 _OUTCOME = {"reason", "orderFillTransactionID"}
 LIQUIDITY = 10_000_000
 """What a price is said to be good for where nothing bounds it, in units."""
@@ -117,7 +117,7 @@ class Account:
             "close_out_level": settings.close_out_level,
             "instruments": settings.instruments,
         }
-        self.exchange = Desk(ExchangeSettings.read(terms, "terms"), symbols)
+        self.exchange = Desk(ExchangeSettings.read(terms, "terms"), symbols, hedging=own.hedging)
         self.exchange.pass_time(time)
         self.id, self.own, self.created = own.account_id, own, time
         self.alias = own.alias
@@ -367,6 +367,8 @@ class Account:
             "tradeID": trade.id,
             "clientTradeID": trade.extensions.get("id"),
             **{name: details.get(name) for name in _DETAILS},
+            "triggerCondition": "DEFAULT",
+            "guaranteed": False if kind == "STOP_LOSS" else None,
             "orderFillTransactionID": trade.id,
         }
         level = report.limit_price or report.stop_price
@@ -410,7 +412,7 @@ class Account:
             lossQuoteHomeConversionFactor=text.factor(rate),
             price=text.price(first.price, each),
             fullVWAP=text.price(first.price, each),
-            fullPrice=self._full_price(symbol, quantity),
+            fullPrice=self._full_price(symbol),
             reason=_fill_reason(created),
             pl=text.money(sum((fill.realized_profit for fill in fills), ZERO)),
             financing="0.0000",
@@ -428,10 +430,10 @@ class Account:
             else:
                 self._reduced(entry, order, self.trades[held], fill, cost)
 
-    def _full_price(self, symbol: str, quantity: Decimal) -> Json:
+    def _full_price(self, symbol: str) -> Json:
         quote, each = self.quote(symbol), self.exchange.instruments[symbol]
         bid, ask = text.price(quote.bid, each), text.price(quote.ask, each)
-        liquidity = int(self.exchange.terms[symbol].liquidity or max(quantity, LIQUIDITY))
+        liquidity = int(self.exchange.terms[symbol].liquidity or LIQUIDITY)
         return {
             "bids": [{"price": bid, "liquidity": liquidity}],
             "asks": [{"price": ask, "liquidity": liquidity}],

@@ -1,4 +1,4 @@
-"""The exchange under OANDA's rules: trades are tickets, and an order may reduce the oldest first."""
+"""The exchange under OANDA's rules: trades are tickets, and orders may reduce the oldest first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 from mtquant.exchange import Exchange, ExchangeSettings
 from mtquant.exchange.money import exposures, margin, with_order
 from mtquant.exchange.record import ZERO
-from mtquant.model import Fill, OrderReport, OrderRequest, Position, PositionMode, Side
+from mtquant.model import Fill, OrderReport, OrderRequest, Position, PositionMode, Reason, Side
 
 
 class PositionFill(StrEnum):
@@ -33,12 +33,15 @@ class Desk(Exchange):
     """A hedged account of the exchange, whose orders may close tickets of the other side.
 
     ``rules`` says how by client order id; an order without one names its ticket, and what protects
-    a ticket closes that one.
+    a ticket closes that one. Unless ``hedging``, no two tickets of one symbol are on two sides.
     """
 
-    def __init__(self, settings: ExchangeSettings, symbols: Iterable[str]) -> None:
+    def __init__(
+        self, settings: ExchangeSettings, symbols: Iterable[str], *, hedging: bool
+    ) -> None:
         super().__init__(settings, symbols)
         self.rules: dict[str, FillRule] = {}
+        self.hedging = hedging
 
     def opposite(self, symbol: str, side: Side) -> list[Position]:
         """Return the open tickets against ``side``, the oldest first."""
@@ -53,6 +56,20 @@ class Desk(Exchange):
             return super()._wanted(report, request)
         held = sum((e.quantity for e in self.opposite(report.instrument, report.side)), ZERO)
         return min(report.remaining_quantity, held)
+
+    def _problem(
+        self,
+        report: OrderReport,
+        request: OrderRequest,
+        quantity: Decimal,
+        price: Decimal,
+        reference: Decimal | None,
+    ) -> tuple[Reason, str] | None:
+        rule = self._rule(request)
+        opens = rule is not None and rule.position_fill is PositionFill.OPEN_ONLY
+        if opens and not self.hedging and self.opposite(report.instrument, report.side):
+            return Reason.OTHER, "it may only open, and the other side is held"
+        return super()._problem(report, request, quantity, price, reference)
 
     def _margin_with(self, order: OrderRequest, quantity: Decimal) -> Decimal:
         """Return the margin after the order: what reduces first is netted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from mtquant.clock import SECOND
 from mtquant.model import Side
 from mtquant_simulators.oanda import show, text
 from mtquant_simulators.oanda.account import Account
@@ -48,7 +49,7 @@ def _wanted(asked: Asked, symbol: str) -> Wanted:
             raise Problem(400, "'count' cannot be specified when 'to' and 'from' are set")
         if to < first:
             raise invalid("to")
-        length = GRANULARITIES[grid.granularity] * text.SECOND
+        length = GRANULARITIES[grid.granularity] * SECOND
         if (to - first) // length > MOST_CANDLES:
             raise Problem(400, _EXCEEDED)
         count = MOST_CANDLES + 1

@@ -12,6 +12,7 @@ from mtquant.contract import Settings
 from mtquant.model import Number, Positive
 
 Share = Annotated[float, Field(ge=0, le=1)]
+TOKEN = "simulated-oanda-token"  # noqa: S105 - of a simulator on loopback
 _MARGINS: Mapping[str, Any] = {"margin_rate": Decimal("0.0333")}
 
 
@@ -44,7 +45,7 @@ class Limits(Settings):
 
 
 class Faults(Settings):
-    """What goes wrong on purpose; all off. Shares are of the requests that write, drawn by ``seed``.
+    """What goes wrong on purpose; all off. Shares are of the writing requests, drawn by ``seed``.
 
     ``drop_after`` closes the connection after the venue has acted, ``error_before`` and
     ``error_after`` answer ``status`` before or after it has. ``slow_s`` passes before any answer.
@@ -79,7 +80,7 @@ class OandaSettings(Settings):
     instrument in ``conflate_s`` of venue time. ``admin`` opens ``/admin/faults``.
     """
 
-    token: Annotated[str, Field(min_length=16)] = "simulated-oanda-token"
+    token: Annotated[str, Field(min_length=16)] = TOKEN
     accounts: tuple[AccountSettings, ...] = (
         AccountSettings(),
         AccountSettings(account_id="101-001-1000001-002", alias="Hedging", hedging=True),

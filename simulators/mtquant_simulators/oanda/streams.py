@@ -69,13 +69,13 @@ class Streams:
         sent, last = 0, self._clock.monotonic()
         try:
             while True:
-                for each in news.take():
+                for each in () if _silent(sent, faults) else news.take():
                     yield _line(each, form)
                     sent += 1
                     if _cut(sent, faults):
                         return
-                    while _silent(sent, faults):
-                        await anyio.sleep(settings.poll_s)
+                    if _silent(sent, faults):
+                        break
                 now = self._clock.monotonic()
                 due = not sent or now - last >= settings.heartbeat_s
                 if due and not _silent(sent, faults):

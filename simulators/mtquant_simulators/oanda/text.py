@@ -1,4 +1,4 @@
-"""How OANDA writes what it sends: decimals as strings, and times in the format a client asks for."""
+"""How OANDA writes what it sends: decimals as strings, times in the format a client asks for."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def read_decimal(text: object) -> Decimal | None:
 def money(amount: Decimal) -> str:
     """Return an amount of the account's currency, to four decimals."""
     rounded = amount.quantize(_CENT, ROUND_HALF_EVEN)
-    return f"{abs(rounded) if not rounded else rounded:f}"
+    return f"{rounded or abs(rounded):f}"
 
 
 def units(quantity: Decimal) -> str:
