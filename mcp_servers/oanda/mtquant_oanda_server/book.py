@@ -259,8 +259,7 @@ class Book:
 
     def since(self, after: int) -> Iterator[tuple[int, str, Fill | None]]:
         """Return (transaction, order id, execution or None) after a number, oldest first."""
-        for number_, order_id, fill in self._events[_first_after(self._events, after) :]:
-            yield number_, order_id, fill
+        yield from self._events[_first_after(self._events, after) :]
 
     # --- reports -----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ _PAGE = 1000
 """OANDA answers no more transactions at once."""
 _REST_FRESH_S = 0.25
 """How long a price that was asked for is served again while no stream vouches for it."""
+_OFFSETS = 12
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _log = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -67,8 +69,7 @@ class Diary:
         self._open = False
         self.book = Book(hedging=False)
         self.account: Json = {}
-        self.offset_ns: int | None = None
-        """How far OANDA's clock is ahead of ours."""
+        self._offsets: deque[int] = deque(maxlen=_OFFSETS)
         self.unreadable = 0
         """Transactions that could not be understood: what they did isn't in the book."""
         self.failure = ""
@@ -82,6 +83,11 @@ class Diary:
     def age_s(self) -> float:
         """Return how many seconds ago the stream said anything, heartbeats included."""
         return self._clock.monotonic() - self._heard_at
+
+    @property
+    def offset_ns(self) -> int | None:
+        """How far OANDA's clock is ahead of ours, by the heartbeat that was delayed least."""
+        return max(self._offsets, default=None)
 
     async def load(self, first: int | None = None) -> None:
         """Read the account, and its transactions after ``first``; raises BrokerError."""
@@ -187,7 +193,7 @@ class Diary:
                 self._heard_at = self._clock.monotonic()
                 self._pauses.reset()
                 if line.get("type") == "HEARTBEAT":
-                    self.offset_ns = moment(line.get("time")) - self._clock.now()
+                    self._offsets.append(moment(line.get("time")) - self._clock.now())
                     # A stream that beats and brings nothing is found out by the number it tells.
                     if int(line.get("lastTransactionID") or 0) > self.book.last:
                         await self.catch_up()

@@ -38,6 +38,8 @@ _UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _TOO_MANY, _SERVER_FAULT = 429, 500
 _KEPT_S = 30.0
 """An idle connection is closed by us after so long, before OANDA would close it under a request."""
+_MOST_LANES = 8
+"""Requests that may be under way at once, each on a connection of its own."""
 _SAMPLES = 256
 Json = dict[str, Any]
 
@@ -79,8 +81,10 @@ class Venue:
         self._requests = Pace(settings.requests_per_second, clock)
         self._connections = Pace(settings.connections_per_second, clock)
         self.line = Line()
+        self._lanes = anyio.CapacityLimiter(1)
+        most = _MOST_LANES + 4  # and streams
         limits = httpx2.Limits(
-            max_connections=16, max_keepalive_connections=16, keepalive_expiry=_KEPT_S
+            max_connections=most, max_keepalive_connections=most, keepalive_expiry=_KEPT_S
         )
         self._client = httpx2.AsyncClient(
             headers={
@@ -108,6 +112,24 @@ class Venue:
         Raises Refused where nothing happened, and OutcomeUnknown where a request that changes
         something may have been carried out. A read changes nothing: it is always Refused.
         """
+        self._widen()
+        async with self._lanes:
+            return await self._ask(request)
+
+    def _widen(self) -> None:
+        """Give requests another lane where all are taken and a connection may be opened at once.
+
+        Otherwise they share those there are: waiting for a turn on one that is open is shorter than
+        waiting for OANDA's leave to open another.
+        """
+        lanes = self._lanes
+        if not lanes.borrowed_tokens:
+            idle_s = self._clock.monotonic() - self.line.answered_at
+            lanes.total_tokens = 1 if idle_s > _KEPT_S else lanes.total_tokens
+        elif lanes.total_tokens < _MOST_LANES and not lanes.available_tokens:
+            lanes.total_tokens += bool(self._connections.left())
+
+    async def _ask(self, request: APIRequest) -> Json:
         await self._requests.pass_one()
         writes = str(request.method) in _WRITES
         sending = _Sending()
