@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mtquant import __version__
-from mtquant.cli import checking, trading
+from mtquant.cli import checking, simulate, trading
 from mtquant.errors import MtquantError
 
 app = typer.Typer(
@@ -207,6 +207,7 @@ def breaker(
 
 trading.register(app)
 checking.register(app)
+simulate.register(app)
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ class OandaSettings(Settings):
         AccountSettings(account_id="101-001-1000001-002", alias="Hedging", hedging=True),
     )
     prices: Mapping[str, Any] = Field(
-        default_factory=lambda: {"plugin": "walk", "timeframe": "S5", "bars": 50_000}
+        default_factory=lambda: {"plugin": "walk", "timeframe": "S5", "bars": 30_000}
     )
     symbols: tuple[str, ...] = ()
     speed: Annotated[float, Field(gt=0, le=1e6)] = 1.0
