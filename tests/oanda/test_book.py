@@ -6,11 +6,11 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.oanda.double import TIME, Json, cancel, fill, limit, market, transaction
 
 from mtquant.model import OrderReport, OrderStatus, OrderType, Reason, Side
 from mtquant_oanda_server.book import Book
 from mtquant_oanda_server.words import next_id, plain_id
-from tests.oanda.double import TIME, Json, cancel, fill, limit, market, transaction
 
 
 def folded(*transactions: Json, hedging: bool = False) -> Book:

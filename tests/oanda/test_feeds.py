@@ -9,13 +9,13 @@ from pathlib import Path
 import anyio
 import httpx2
 import pytest
+from tests.oanda.double import TIME, Double, Silence, desk, fill, limit, market, ok, price
 
 from mtquant.clock import SECOND, ManualClock, SystemClock, parse_time, seeded
 from mtquant.errors import BrokerError, ErrorCode
 from mtquant.model import Stream
 from mtquant_oanda_server.broker import OandaBroker
 from mtquant_oanda_server.feeds import Pauses
-from tests.oanda.double import TIME, Double, Silence, desk, fill, limit, market, ok, price
 
 LATER = "2026-11-20T12:00:05.000000000Z"
 

@@ -12,12 +12,12 @@ import httpx2
 import pytest
 from oandapyV20.endpoints.accounts import AccountSummary
 from oandapyV20.endpoints.orders import OrderCreate
+from tests.oanda.double import ACCOUNT, TOKEN, settings
 
 from mtquant.clock import ManualClock, SystemClock
 from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refused
 from mtquant_oanda_server.pace import Pace
 from mtquant_oanda_server.venue import Venue
-from tests.oanda.double import ACCOUNT, TOKEN, settings
 
 ORDER = {"order": {"type": "MARKET"}}
 
@@ -245,7 +245,7 @@ def test_no_more_than_the_limit_passes_in_a_second_and_the_rest_is_refused() -> 
         with pytest.raises(Refused) as caught:
             await pace.pass_one()
         assert caught.value.outcome is Outcome.NOT_SENT
-        clock.set(1_000_000_000)
+        clock.set(1_050_000_001)
         assert pace.left() == 100
         await pace.pass_one()
 

@@ -114,6 +114,13 @@ class Venue:
         """
         self._widen()
         async with self._lanes:
+            try:
+                return await self._ask(request)
+            except Refused as error:
+                # A read may be made again, once, after the pause that OANDA asks for; what trades
+                # is its caller's to repeat, because the price has moved meanwhile.
+                if error.code is not ErrorCode.RATE_LIMITED or str(request.method) in _WRITES:
+                    raise
             return await self._ask(request)
 
     def _widen(self) -> None:
