@@ -250,7 +250,7 @@ class Account:
         called = bool(self.exchange.held()) and self.exchange.account(self.time).margin_call
         if called != self._called:
             self._called = called
-            with self.ledger.batch():
+            with self.ledger.batch():  # of its own, whatever was noted before
                 self.ledger.add("MARGIN_CALL_ENTER" if called else "MARGIN_CALL_EXIT", self.time)
 
     def _total(self, symbol: str, side: Side) -> Totals:

@@ -18,13 +18,13 @@ from mtquant.clock import Clock
 from mtquant.contract import Source
 from mtquant.errors import MtquantError
 from mtquant_simulators.oanda import accounts, market, orders, positions, trades, transactions
-from mtquant_simulators.oanda.answers import FORBIDDEN, Answer, Problem, invalid
-from mtquant_simulators.oanda.asked import Asked
+from mtquant_simulators.oanda.answers import FORBIDDEN, Answer, Problem
+from mtquant_simulators.oanda.asked import Asked, form_of
 from mtquant_simulators.oanda.faults import FaultMaker
 from mtquant_simulators.oanda.guard import Guard
 from mtquant_simulators.oanda.settings import Faults, OandaSettings
 from mtquant_simulators.oanda.streams import Streams
-from mtquant_simulators.oanda.text import RFC3339, UNIX
+from mtquant_simulators.oanda.text import RFC3339
 from mtquant_simulators.oanda.venue import Venue, load_source
 
 if TYPE_CHECKING:
@@ -98,14 +98,6 @@ def application(
     )
     app.state.venue, app.state.faults = venue, faults
     return app
-
-
-def form_of(request: Request) -> str:
-    """Return the format of times that the client wants; raises Problem where there is none."""
-    form = request.headers.get("Accept-Datetime-Format", RFC3339)
-    if form not in {RFC3339, UNIX}:
-        raise invalid("Accept-Datetime-Format")
-    return form
 
 
 async def _listed(venue: Venue, request: Request) -> Response:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.requests import Request
+
 from mtquant_simulators.oanda.account import Account
 from mtquant_simulators.oanda.answers import Problem, invalid
-from mtquant_simulators.oanda.text import read_moment
+from mtquant_simulators.oanda.text import RFC3339, UNIX, read_moment
 from mtquant_simulators.oanda.venue import Venue
 
 _MOST_DIGITS = 18
@@ -76,3 +78,8 @@ class Asked:
         if name not in self.venue.names:
             raise invalid(parameter)
         return self.venue.names[name]
+
+
+def form_of(request: Request) -> str:
+    """Return the format of times that the client wants."""
+    return UNIX if request.headers.get("Accept-Datetime-Format") == UNIX else RFC3339

@@ -14,9 +14,10 @@ from mtquant.clock import SECOND, Clock
 from mtquant_simulators.oanda import market
 from mtquant_simulators.oanda.account import Account
 from mtquant_simulators.oanda.answers import FORBIDDEN, MISSING, Problem, invalid
+from mtquant_simulators.oanda.asked import form_of
 from mtquant_simulators.oanda.faults import FaultMaker
 from mtquant_simulators.oanda.ledger import Json
-from mtquant_simulators.oanda.text import RFC3339, UNIX, Moment, rendered
+from mtquant_simulators.oanda.text import Moment, rendered
 from mtquant_simulators.oanda.venue import Price, Venue
 
 
@@ -29,7 +30,7 @@ class Streams:
 
     async def pricing(self, request: Request) -> Response:
         """GET: each price of the instruments named as it comes, the newest first of all."""
-        account, form = self._account(request), _form(request)
+        account, form = self._account(request), form_of(request)
         names = [each for each in request.query_params.get("instruments", "").split(",") if each]
         if not names:
             raise Problem(400, MISSING)
@@ -46,7 +47,7 @@ class Streams:
 
     async def transactions(self, request: Request) -> Response:
         """GET: each transaction of the account from now on."""
-        account, form = self._account(request), _form(request)
+        account, form = self._account(request), form_of(request)
         self._venue.sync()
         return self._stream(_Transactions(account, len(account.ledger.entries)), form)
 
@@ -155,10 +156,3 @@ def _cut(sent: int, faults: FaultMaker) -> bool:
 
 def _line(entry: Json, form: str) -> bytes:
     return json.dumps(rendered(entry, form), separators=(",", ":")).encode() + b"\n"
-
-
-def _form(request: Request) -> str:
-    form = request.headers.get("Accept-Datetime-Format", RFC3339)
-    if form not in {RFC3339, UNIX}:
-        raise invalid("Accept-Datetime-Format")
-    return form

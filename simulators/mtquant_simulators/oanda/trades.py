@@ -12,6 +12,7 @@ from mtquant_simulators.oanda.ledger import Json
 from mtquant_simulators.oanda.text import read_decimal
 
 _STATES = frozenset({"OPEN", "CLOSED", "CLOSE_WHEN_TRADEABLE", "ALL"})
+BAD = 400
 _DEFAULT_COUNT, _MOST = 50, 500
 _HIGHEST = 10**18
 _DEPENDENTS = {
@@ -87,7 +88,10 @@ def close(asked: Asked) -> Answer:
                 **fields,
                 rejectReason=reason,
             )
-            return orders.rejected({"orderRejectTransaction": entry}, reason, account)
+            answer = orders.rejected({"orderRejectTransaction": entry}, reason, account)
+            if answer.status == BAD:  # OANDA describes the 404 with both, the 400 with neither
+                del answer.body["relatedTransactionIDs"], answer.body["lastTransactionID"]
+            return answer
         quantity = abs(trade.current) if size is None else size
         fields |= {
             "instrument": text.name_of(trade.symbol),

@@ -45,9 +45,9 @@ class Venue:
         self.published = 0
         self._prices: deque[Price] = deque(maxlen=_KEPT)
         self._fed = self.tape.until(self.time)
-        for step in self.tape.steps[: self._fed]:
+        for step in {each.symbol: each for each in self.tape.steps[: self._fed]}.values():
             for account in self.accounts.values():
-                self.tape.quote(account.exchange, step)
+                self.tape.feed(account.exchange, step)
         self._latest = {symbol: self._price(symbol) for symbol in self.tape.symbols}
 
     def sync(self) -> None:
@@ -67,6 +67,7 @@ class Venue:
             account.come_to(now)
             account.halted = self.over
             account.note()
+            account.watch_margin()
 
     @property
     def over(self) -> bool:
