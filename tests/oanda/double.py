@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
+import anyio.lowlevel
 import httpx2
 
 from mtquant.clock import Clock, SystemClock, seeded
@@ -21,12 +21,20 @@ Json = dict[str, Any]
 Answer = Callable[[httpx2.Request], httpx2.Response]
 
 
-def settings(**changes: Any) -> OandaSettings:
-    return OandaSettings(**{"account_id": ACCOUNT, "url": "http://127.0.0.1:9", **changes})
+def settings(**changes: object) -> OandaSettings:
+    table = {"account_id": ACCOUNT, "url": "http://127.0.0.1:9", **changes}
+    return OandaSettings.read(table, "settings")
 
 
 def ok(body: Json, status: int = 200) -> Answer:
     return lambda _: httpx2.Response(status, json=body)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Let other tasks run until ``true`` holds."""
+    with anyio.fail_after(5):
+        while not true():
+            await anyio.lowlevel.checkpoint()
 
 
 class Silence(httpx2.AsyncByteStream):
@@ -46,12 +54,12 @@ class Silence(httpx2.AsyncByteStream):
         self.closed.set()
 
 
-def transaction(number: int, kind: str, **fields: Any) -> Json:
+def transaction(number: int, kind: str, **fields: object) -> Json:
     base = {"id": str(number), "time": TIME, "accountID": ACCOUNT, "batchID": str(number)}
     return base | {"type": kind} | fields
 
 
-def market(number: int, client_id: str | None, units: str = "1000", **fields: Any) -> Json:
+def market(number: int, client_id: str | None, units: str = "1000", **fields: object) -> Json:
     extensions = {"clientExtensions": {"id": client_id}} if client_id else {}
     return transaction(
         number,
@@ -66,7 +74,7 @@ def market(number: int, client_id: str | None, units: str = "1000", **fields: An
     )
 
 
-def limit(number: int, client_id: str, units: str = "1000", **fields: Any) -> Json:
+def limit(number: int, client_id: str, units: str = "1000", **fields: object) -> Json:
     return transaction(
         number,
         "LIMIT_ORDER",
@@ -81,7 +89,7 @@ def limit(number: int, client_id: str, units: str = "1000", **fields: Any) -> Js
     )
 
 
-def fill(number: int, order: int, units: str = "1000", **fields: Any) -> Json:
+def fill(number: int, order: int, units: str = "1000", **fields: object) -> Json:
     return transaction(
         number,
         "ORDER_FILL",
@@ -101,7 +109,7 @@ def fill(number: int, order: int, units: str = "1000", **fields: Any) -> Json:
     )
 
 
-def cancel(number: int, order: int, reason: str, **fields: Any) -> Json:
+def cancel(number: int, order: int, reason: str, **fields: object) -> Json:
     return transaction(number, "ORDER_CANCEL", orderID=str(order), reason=reason, **fields)
 
 
@@ -210,7 +218,9 @@ def instrument(name: str = "EUR_USD") -> Json:
 
 @asynccontextmanager
 async def desk(
-    double: Double, clock: Clock | None = None, **changes: Any
+    double: Double,
+    clock: Clock | None = None,
+    **changes: Any,  # noqa: ANN401 - the settings
 ) -> AsyncIterator[OandaBroker]:
     """Return a broker before ``double``."""
     broker = OandaBroker(

@@ -1,15 +1,29 @@
-"""Streams that die, beat without news, or lie: nothing is lost, and nothing old is served as new."""
+"""Streams that die, beat without news, or lie: nothing is lost, nothing old served as new."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
-from tests.oanda.double import TIME, Double, Silence, desk, fill, limit, market, ok, price
+from tests.oanda.double import (
+    TIME,
+    TOKEN,
+    Double,
+    Json,
+    Silence,
+    desk,
+    fill,
+    limit,
+    market,
+    ok,
+    price,
+    settings,
+    until,
+)
 
 from mtquant.clock import SECOND, ManualClock, SystemClock, parse_time, seeded
 from mtquant.errors import BrokerError, ErrorCode
@@ -18,12 +32,6 @@ from mtquant_oanda_server.broker import OandaBroker
 from mtquant_oanda_server.feeds import Pauses
 
 LATER = "2026-11-20T12:00:05.000000000Z"
-
-
-async def until(true: Callable[[], bool]) -> None:
-    with anyio.fail_after(5):
-        while not true():
-            await anyio.sleep(0.001)
 
 
 def run(scene: Callable[[], Awaitable[None]]) -> None:
@@ -130,11 +138,11 @@ def test_a_heartbeat_that_tells_of_more_than_came_makes_it_ask() -> None:
 class Later(Silence):
     """A stream whose lines come when it is told."""
 
-    def __init__(self, *lines: dict[str, object]) -> None:
+    def __init__(self, *lines: Json) -> None:
         super().__init__(*lines)
         self.go = anyio.Event()
 
-    async def __aiter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+    async def __aiter__(self) -> AsyncIterator[bytes]:
         await self.go.wait()
         async for each in super().__aiter__():
             yield each
@@ -245,8 +253,6 @@ def test_the_broker_ends_its_streams_when_it_is_left(tmp_path: Path) -> None:
         double = Double()
         stream = Silence()
         double.transaction_streams = [stream]
-        from tests.oanda.double import TOKEN, settings  # noqa: PLC0415 - this test alone
-
         broker = OandaBroker(settings(), TOKEN, SystemClock(), tmp_path, transport=double)
         for _ in range(2):  # it is entered anew at each restart
             with anyio.fail_after(5):

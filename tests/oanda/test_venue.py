@@ -122,6 +122,24 @@ def test_a_refusal_is_a_refusal(status: int, code: ErrorCode) -> None:
     assert (found.code, found.outcome, found.broker_text) == (code, Outcome.REJECTED, "no")
 
 
+def test_a_read_whose_connection_was_closed_under_it_is_made_again_once() -> None:
+    async def scene() -> None:
+        seen: list[str] = []
+
+        def handler(request: httpx2.Request) -> httpx2.Response:
+            seen.append(request.method)
+            if len(seen) == 1:
+                raise httpx2.RemoteProtocolError("closed", request=request)
+            return httpx2.Response(200, json={"account": {}})
+
+        venue = Venue(settings(), TOKEN, SystemClock(), httpx2.MockTransport(handler))
+        assert await venue.ask(AccountSummary(ACCOUNT)) == {"account": {}}
+        await venue.aclose()
+        assert seen == ["GET", "GET"]
+
+    anyio.run(scene)
+
+
 def test_a_redirect_is_not_followed() -> None:
     elsewhere = {"location": "http://elsewhere.example/"}
     seen: list[str] = []
@@ -161,7 +179,7 @@ async def serving(behaviour: Behaviour) -> AsyncIterator[str]:
                 await behaviour(stream)
 
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
-        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - no Django
         async with anyio.create_task_group() as group:
             group.start_soon(listener.serve, serve)
             yield f"http://127.0.0.1:{port}"

@@ -25,6 +25,7 @@ from oandapyV20.endpoints.orders import (
     OrdersPending,
 )
 from oandapyV20.endpoints.positions import PositionClose
+from oandapyV20.endpoints.pricing import PricingInfo
 from oandapyV20.endpoints.trades import OpenTrades, TradeClose, TradeCRCDO
 from oandapyV20.endpoints.transactions import TransactionDetails
 
@@ -50,6 +51,7 @@ from mtquant.model import (
     Instruments,
     MassCancel,
     ModifyRequest,
+    OrderPreview,
     OrderReport,
     OrderRequest,
     Orders,
@@ -77,6 +79,7 @@ from mtquant_oanda_server.feeds import Diary, Pauses, Prices
 from mtquant_oanda_server.intents import Intent, Intents
 from mtquant_oanda_server.market import bars_of, instrument_of
 from mtquant_oanda_server.positions import positions_of
+from mtquant_oanda_server.preview import Costs, preview, rate_of
 from mtquant_oanda_server.settings import OandaSettings
 from mtquant_oanda_server.venue import Venue
 from mtquant_oanda_server.words import DEPENDENT, ORDER_TYPES, TIMES_IN_FORCE, number, optional
@@ -113,7 +116,7 @@ class OandaBroker(Broker):
         self._intents = Intents(None if folder is None else folder / "intents.db")
         self._stack: AsyncExitStack | None = None
         self._instruments: dict[str, Instrument] = {}
-        self._sending = 0
+        self._commissions: dict[str, Json] = {}
 
     # --- its life ----------------------------------------------------------------------------
 
@@ -152,6 +155,7 @@ class OandaBroker(Broker):
             await self.diary.load()
             request = AccountInstruments(self._settings.account_id)
             told = (await self.venue.ask(request))["instruments"]
+            self._commissions = {str(each["name"]): each.get("commission") or {} for each in told}
             least = optional(self.diary.account.get("marginRate")) or Decimal(0)
             found = (instrument_of(each, least) for each in told)
             self._instruments = {
@@ -551,6 +555,23 @@ class OandaBroker(Broker):
         return await self._send(
             intent, OrderCreate(self._settings.account_id, data={"order": body})
         )
+
+    async def preview_order(self, order: OrderRequest) -> OrderPreview:
+        await self._ready()
+        quote = await self._checked(order)
+        orders.body_of(order, quote, self._settings)
+        instrument = self._instrument(order.instrument)
+        params = {"instruments": order.instrument, "includeHomeConversions": "true"}
+        pricing = await self.venue.ask(PricingInfo(self._settings.account_id, params=params))
+        account = await self.get_account()
+        held = (await self.get_positions(order.instrument)).positions
+        costs = Costs(
+            rate=rate_of(pricing, instrument, account.currency),
+            available=account.margin_available,
+            held=None if self._hedging or not held else held[0],
+            commission=self._commissions.get(order.instrument) or {},
+        )
+        return preview(order, instrument, quote, costs, account.position_mode)
 
     async def _checked(self, order: OrderRequest) -> Quote:
         """Return the price that ``order`` meets; raise Refused where it is wrong."""

@@ -101,6 +101,8 @@ class Diary:
             span = {"from": str(book.last + 1), "to": str(min(last, book.last + _PAGE))}
             answer = await self._venue.ask(TransactionIDRange(account, params=span))
             self._apply(book, answer["transactions"])
+            if int(span["to"]) == last:
+                break  # what is missing yet, if anything, is asked for since the last
             book.last = max(book.last, int(span["to"]))
         book.seed(details.get("orders") or (), details.get("trades") or ())
         self.account = {key: details[key] for key in details if key not in {"orders", "trades"}}
@@ -123,8 +125,8 @@ class Diary:
                 answer = await self._venue.ask(request)
                 self._apply(self.book, answer["transactions"])
                 last = int(answer["lastTransactionID"])
+                # What the number promises and the answer lacks is asked for again, never skipped.
                 if self.book.last >= last or self.book.last == since:
-                    self.book.last = max(self.book.last, last)
                     break
             self._wake()
 

@@ -117,9 +117,10 @@ class Venue:
             try:
                 return await self._ask(request)
             except Refused as error:
-                # A read may be made again, once, after the pause that OANDA asks for; what trades
-                # is its caller's to repeat, because the price has moved meanwhile.
-                if error.code is not ErrorCode.RATE_LIMITED or str(request.method) in _WRITES:
+                # A read may be made again, once: after the pause that OANDA asks for, or where the
+                # connection was closed under it. What trades is its caller's to repeat, because
+                # the price has moved meanwhile.
+                if str(request.method) in _WRITES or not _passing(error):
                     raise
             return await self._ask(request)
 
@@ -147,7 +148,7 @@ class Venue:
                 answer = await self._send(request, sending)
         except (httpx2.TransportError, TimeoutError) as error:
             self.line.failure = type(error).__name__
-            raise _silent(error, writes=writes and _may_act(error, sending)) from None
+            raise _silent(error, writes=writes and _may_act(error, sending)) from error
         self.line.seconds.append(self._clock.monotonic() - started)
         return self._read(answer, writes=writes)
 
@@ -294,6 +295,13 @@ def _failed(what: str, code: str | None, *, writes: bool) -> BrokerError:
         retry=Retry.SAFE,
         broker_code=code,
     )
+
+
+def _passing(error: Refused) -> bool:
+    """Tell whether the same read may well succeed at once; what took its time already may not."""
+    if error.code is ErrorCode.RATE_LIMITED:
+        return True
+    return isinstance(error.__cause__, httpx2.ReadError | httpx2.RemoteProtocolError)
 
 
 def _seconds(text: str | None) -> float:
