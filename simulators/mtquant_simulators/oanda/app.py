@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from mtquant.clock import Clock
 from mtquant.contract import Source
 from mtquant.errors import MtquantError
-from mtquant_simulators.oanda import accounts, market, orders, positions, trades, transactions
+from mtquant_simulators.oanda import (
+    accounts,
+    books,
+    market,
+    orders,
+    positions,
+    trades,
+    transactions,
+)
 from mtquant_simulators.oanda.answers import FORBIDDEN, Answer, Problem
 from mtquant_simulators.oanda.asked import Asked, form_of
 from mtquant_simulators.oanda.faults import FaultMaker
@@ -63,6 +71,21 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/transactions/{transaction}", transactions.one),
 )
 
+_OF_INSTRUMENTS: dict[str, Handler] = {
+    "candles": market.candles,
+    "orderBook": books.orders,
+    "positionBook": books.positions,
+}
+
+
+class _Guarded(Starlette):
+    """Behind a guard that stands before all else: it must reach the server's own connection."""
+
+    guard: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self.guard(super().build_middleware_stack())
+
 
 def application(
     settings: OandaSettings, clock: Clock, source: Source[Any] | None = None
@@ -77,10 +100,9 @@ def application(
     streams = Streams(venue, clock, faults)
     routes = [
         Route("/v3/accounts", partial(_listed, venue), methods=["GET"]),
-        Route(
-            "/v3/instruments/{instrument}/candles",
-            partial(_first, venue, market.candles),
-            methods=["GET"],
+        *(
+            Route(f"/v3/instruments/{{instrument}}/{name}", partial(_first, venue, handler))
+            for name, handler in _OF_INSTRUMENTS.items()
         ),
         Route(f"{_ACCOUNT}/pricing/stream", streams.pricing, methods=["GET"]),
         Route(f"{_ACCOUNT}/transactions/stream", streams.transactions, methods=["GET"]),
@@ -91,11 +113,10 @@ def application(
     ]
     if settings.admin:
         routes.append(Route("/admin/faults", partial(_set_faults, faults), methods=["PUT"]))
-    app = Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, settings=settings, clock=clock, faults=faults)],
-        exception_handlers={HTTPException: _http_problem, Problem: _problem},
+    app = _Guarded(
+        routes=routes, exception_handlers={HTTPException: _http_problem, Problem: _problem}
     )
+    app.guard = partial(Guard, settings=settings, clock=clock, faults=faults)
     app.state.venue, app.state.faults = venue, faults
     return app
 

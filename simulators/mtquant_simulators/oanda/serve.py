@@ -11,6 +11,7 @@ import anyio
 import uvicorn
 
 from mtquant.clock import Clock, SystemClock
+from mtquant.contract import Source
 from mtquant.errors import ConfigError
 from mtquant_simulators.oanda.app import application
 from mtquant_simulators.oanda.settings import OandaSettings
@@ -26,16 +27,20 @@ class _Uvicorn(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(
-    settings: OandaSettings | None = None, clock: Clock | None = None, port: int = 0
+    settings: OandaSettings | None = None,
+    clock: Clock | None = None,
+    port: int = 0,
+    source: Source[Any] | None = None,
 ) -> AsyncIterator[str]:
     """Serve within the ``async with`` and yield the base URL, such as http://127.0.0.1:4242.
 
-    ``port`` 0 takes a free one; the paths begin with /v3, streams are on the same port. Needs
-    asyncio below anyio, which uvicorn runs on. Raises ConfigError where the port is taken.
+    ``source`` gives the prices instead of the one that the settings name. ``port`` 0 takes a free
+    one; the paths begin with /v3, streams are on the same port. Needs asyncio below anyio, which
+    uvicorn runs on. Raises ConfigError where the port is taken.
     """
     settings, clock = settings or OandaSettings(), clock or SystemClock()
     listener = listen(port)
-    server = _Uvicorn(config(application(settings, clock)))
+    server = _Uvicorn(config(application(settings, clock, source)))
     url = f"http://{HOST}:{listener.getsockname()[1]}"
     async with anyio.create_task_group() as group:
         group.start_soon(_run, server, listener)

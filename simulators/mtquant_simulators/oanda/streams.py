@@ -70,6 +70,8 @@ class Streams:
         sent, last = 0, self._clock.monotonic()
         try:
             while True:
+                now = self._clock.monotonic()  # before the prices: a heartbeat follows them
+                self._venue.sync()
                 for each in () if _silent(sent, faults) else news.take():
                     yield _line(each, form)
                     sent += 1
@@ -77,13 +79,11 @@ class Streams:
                         return
                     if _silent(sent, faults):
                         break
-                now = self._clock.monotonic()
                 due = not sent or now - last >= settings.heartbeat_s
                 if due and not _silent(sent, faults):
                     yield _line(self._heartbeat(news), form)
                     sent, last = sent + 1, now
                 await anyio.sleep(settings.poll_s)
-                self._venue.sync()
         finally:
             self._open -= 1
 
