@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
 from tests.oanda.double import ACCOUNT
 
+from mtquant.config import Config
 from mtquant.errors import ConfigError
 from mtquant.model import Environment
 from mtquant.plugins import load_catalogue
@@ -69,7 +72,7 @@ def test_the_plugin_hands_on_the_token_and_no_other_variable(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MY_TOKEN", "the-token")
-    (endpoint,) = plugin(token="env:MY_TOKEN").endpoints("main", str(tmp_path))  # noqa: S106 - its place
+    (endpoint,) = plugin(access_token="env:MY_TOKEN").endpoints("main", str(tmp_path))  # noqa: S106 - its place
     assert dict(endpoint.environment) == {"MY_TOKEN": "the-token"}
     assert "the-token" not in " ".join(endpoint.command)
     assert "the-token" not in repr(endpoint)
@@ -77,17 +80,17 @@ def test_the_plugin_hands_on_the_token_and_no_other_variable(
 
 
 def test_the_plugins_settings_are_ones_that_the_server_reads(tmp_path: Path) -> None:
-    made = plugin(server={"timeout_s": 3.0}, url="http://127.0.0.1:1")
+    made = plugin(options={"timeout_s": 3.0}, url="http://127.0.0.1:1")
     (endpoint,) = made.endpoints("main", str(tmp_path))
     table = json.loads(endpoint.command[endpoint.command.index("--settings") + 1])
     assert ServerSettings.read(table, "settings").timeout_s == 3.0
 
 
 def test_a_live_account_is_traded_only_where_its_number_is_repeated(tmp_path: Path) -> None:
-    live = plugin(environment="live", live=ACCOUNT).endpoints("main", str(tmp_path))[0]
+    live = plugin(environment="live", trade_live=ACCOUNT).endpoints("main", str(tmp_path))[0]
     assert live.command[live.command.index("--live") + 1] == ACCOUNT
-    for wrong in ({"live": ACCOUNT}, {"environment": "live", "live": "another"}):
-        with pytest.raises(ConfigError, match="live"):
+    for wrong in ({"trade_live": ACCOUNT}, {"environment": "live", "trade_live": "another"}):
+        with pytest.raises(ConfigError, match="trade_live"):
             plugin(**wrong).endpoints("main", str(tmp_path))
 
 
@@ -107,3 +110,21 @@ def test_a_wrong_setting_ends_the_server_with_one_line() -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "settings.x" in done.stderr
+
+
+def test_the_documented_configuration_reaches_the_plugin(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/brokers/oanda.md").read_text(encoding="utf-8")
+    block = page.split("```toml")[1].split("```")[0]
+    config = Config.read(tomllib.loads(textwrap.dedent(block)), "page")
+    table = config.brokers["oanda"]
+    made = load_catalogue().make("broker", "oanda", table.settings, where="brokers.oanda")
+    (endpoint,) = made.endpoints("oanda", str(tmp_path))
+    told = json.loads(endpoint.command[endpoint.command.index("--settings") + 1])
+    assert told["token"] == "file:~/.oanda-token"  # noqa: S105 - where it is
+    assert told["account_id"] == "101-004-1234567-001"
+
+
+def test_every_setting_of_the_server_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs/brokers/oanda.md").read_text(encoding="utf-8")
+    for name in ServerSettings.model_fields:
+        assert f"`{name}`" in page or f"`{name} = " in page, name

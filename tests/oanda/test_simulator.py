@@ -49,7 +49,7 @@ SKIPS = {
 
 def endpoint(url: str, account: str, state: Path, **more: object) -> Endpoint:
     """Return the plugin's server of a simulated account."""
-    table = {"account_id": account, "url": url, "server": {"settling_window_s": 5, **more}}
+    table = {"account_id": account, "url": url, "options": {"settling_window_s": 5, **more}}
     plugin = load_catalogue().make("broker", "oanda", table, where="settings")
     (found,) = plugin.endpoints("main", str(state))
     return Endpoint(command=found.command, environment={"OANDA_TOKEN": TOKEN})
@@ -130,11 +130,12 @@ def test_an_order_that_oanda_took_and_did_not_answer_is_found_and_not_sent_twice
             # The server has ended and a new one starts: what it knows is on disk, and at OANDA.
             async with Remote(at) as desk:
                 report = await desk.get_order(client_order_id="in-doubt")
-                assert (report.status, report.filled_quantity) == (OrderStatus.FILLED, 1000)
+                assert report.status is OrderStatus.FILLED
+                assert report.filled_quantity == Decimal(1000)
                 again = await desk.place_order(buy("in-doubt"))
                 assert (again.order_id, again.replayed) == (report.order_id, True)
                 (held,) = (await desk.get_positions()).positions
-                assert held.quantity == 1000
+                assert held.quantity == Decimal(1000)
             (made,) = await transactions(url, "MARKET_ORDER")
             assert made["clientExtensions"]["id"] == "in-doubt"
 

@@ -19,18 +19,18 @@ from mtquant.errors import ConfigError, PluginError
 class OandaSettings(Settings):
     """Which account at OANDA, and how its server gets there.
 
-    ``account_id`` is OANDA's number of the account; ``token`` refers to the access token
+    ``account_id`` is OANDA's number of the account; ``access_token`` refers to the token
     (``env:NAME``, ``file:PATH``, ``keyring:SERVICE/NAME``). ``environment`` chooses OANDA's host;
-    a live account is read only unless ``live`` repeats its number. ``url`` is a simulator on this
-    machine. ``server`` holds further settings of the server, as docs/brokers/oanda.md lists them.
+    a live account is read only unless ``trade_live`` repeats its number. ``url`` is a simulator on
+    this machine. ``options`` are further settings of the server: docs/brokers/oanda.md lists them.
     """
 
     account_id: str
-    token: str = "env:OANDA_TOKEN"  # noqa: S105 - where it is, not what it is
+    access_token: str = "env:OANDA_TOKEN"  # noqa: S105 - where it is, not what it is
     environment: Literal["practice", "live"] = "practice"
-    live: str = ""
+    trade_live: str = ""
     url: str = ""
-    server: Mapping[str, Any] = Field(default_factory=dict)
+    options: Mapping[str, Any] = Field(default_factory=dict)
 
 
 class Oanda(BrokerPlugin[OandaSettings]):
@@ -43,15 +43,20 @@ class Oanda(BrokerPlugin[OandaSettings]):
         if importlib.util.find_spec("mtquant_oanda_server") is None:
             raise PluginError("OANDA's server is not installed; pip install mtquant-oanda-server")
         settings = self.settings
-        if settings.live and (
-            settings.environment != "live" or settings.live != settings.account_id
-        ):
+        live = settings.trade_live
+        if live and (settings.environment != "live" or live != settings.account_id):
             raise ConfigError(
-                f"brokers.{account}.live",
-                f"{settings.live!r} is not the number of a live account that is configured here",
+                f"brokers.{account}.trade_live",
+                f"{live!r} is not the number of a live account that is configured here",
                 "Set environment = 'live' and account_id to the same number, or leave it out.",
             )
-        table = settings.model_dump(exclude={"live", "server"}) | dict(settings.server)
+        table = {
+            "account_id": settings.account_id,
+            "token": settings.access_token,
+            "environment": settings.environment,
+            "url": settings.url,
+            **settings.options,
+        }
         command = (
             sys.executable,
             "-m",
@@ -60,13 +65,13 @@ class Oanda(BrokerPlugin[OandaSettings]):
             json.dumps(table),
             "--state",
             str(Path(state_dir) / account),
-            *(("--live", settings.live) if settings.live else ()),
+            *(("--live", live) if live else ()),
         )
         return (Endpoint(command=command, environment=self._environment()),)
 
     def _environment(self) -> Mapping[str, str]:
         """Return the variable that holds the token: a child sees no others of ours."""
-        kind, _, name = self.settings.token.partition(":")
+        kind, _, name = self.settings.access_token.partition(":")
         value = os.environ.get(name) if kind == "env" else None
         return {name: value} if value else {}
 
