@@ -158,7 +158,9 @@ class Double(httpx2.AsyncBaseTransport):
                 return answer(request)
         return await self._standing(request, path.removeprefix(f"/v3/accounts/{ACCOUNT}"))
 
-    async def _standing(self, request: httpx2.Request, path: str) -> httpx2.Response:
+    async def _standing(  # noqa: C901 - a branch for each path
+        self, request: httpx2.Request, path: str
+    ) -> httpx2.Response:
         query = request.url.params
         if path.endswith("/stream"):
             waiting = self.price_streams if "pricing" in path else self.transaction_streams
@@ -180,6 +182,13 @@ class Double(httpx2.AsyncBaseTransport):
             first, last = int(query["from"]), int(query["to"])
             found = [each for each in self.book if first <= int(each["id"]) <= last]
             body = {"transactions": found}
+        elif path == "/changes":
+            after = int(query["sinceTransactionID"])
+            new = [each for each in self.book if int(each["id"]) > after]
+            money = ("NAV", "unrealizedPL", "marginUsed", "marginAvailable")
+            summary = self.summary()
+            state = {key: summary[key] for key in money if key in summary}
+            body = {"changes": {"transactions": new}, "state": state | {"trades": []}}
         elif path == "/openTrades":
             body = {"trades": self.trades}
         elif path == "/pendingOrders":

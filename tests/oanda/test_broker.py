@@ -528,6 +528,25 @@ def test_the_account_says_what_it_is() -> None:
     run(scene)
 
 
+def test_money_and_executions_come_in_one_answer() -> None:
+    async def scene() -> None:
+        double = Double()
+        async with desk(double) as broker:
+            assert (await broker.get_account()).balance == Decimal(100_000)
+            await until(lambda: broker.diary.alive)
+            double.book += [market(1, "a"), fill(2, 1, accountBalance="100007.5")]
+            double.book += [transaction(3, "MARGIN_CALL_ENTER")]
+            account = await broker.get_account()
+            assert (account.balance, account.margin_call) == (Decimal("100007.5"), True)
+            assert [each.execution_id for each in (await broker.list_fills()).fills] == ["2"]
+            double.book += [transaction(4, "MARGIN_CALL_EXIT")]
+            double.book += [transaction(5, "DAILY_FINANCING", accountBalance="100007.1")]
+            account = await broker.get_account()
+            assert (account.balance, account.margin_call) == (Decimal("100007.1"), False)
+
+    run(scene)
+
+
 def test_a_preview_counts_in_the_accounts_currency_and_sends_nothing() -> None:
     async def scene() -> None:
         double = Double()

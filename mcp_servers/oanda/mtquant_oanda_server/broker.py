@@ -240,7 +240,7 @@ class OandaBroker(Broker):
                 ErrorCode.NOT_FOUND, "this server has no such account", field="account_id"
             )
         await self._ready()
-        told = (await self.venue.ask(AccountSummary(self._settings.account_id)))["account"]
+        told = await self.diary.state()
         return Account(
             account_id=self._settings.account_id,
             currency=str(told["currency"]),

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio
-from oandapyV20.endpoints.accounts import AccountDetails
+from oandapyV20.endpoints.accounts import AccountChanges, AccountDetails
 from oandapyV20.endpoints.pricing import PricingInfo, PricingStream
 from oandapyV20.endpoints.transactions import (
     TransactionIDRange,
@@ -110,6 +110,22 @@ class Diary:
             self.book = book
         self._wake()
 
+    async def state(self) -> Json:
+        """Return the account as it is now: what it was, and what OANDA says has changed since.
+
+        The same answer brings the transactions, so that money and executions are of one moment.
+        Raises BrokerError.
+        """
+        async with self._lock:
+            since = {"sinceTransactionID": str(self.book.last)}
+            request = AccountChanges(self._settings.account_id, params=since)
+            answer = await self._venue.ask(request)
+            self._apply(self.book, answer["changes"].get("transactions") or ())
+            changed = {key: each for key, each in answer["state"].items() if each is not None}
+            self.account |= {key: each for key, each in changed.items() if isinstance(each, str)}
+            self._wake()
+            return self.account
+
     async def reach(self, after: int) -> None:
         """Make the book begin at ``after`` at the latest."""
         if after < self.book.first:
@@ -163,12 +179,22 @@ class Diary:
     def _apply(self, book: Book, transactions: Iterable[Json]) -> None:
         for each in sorted(transactions, key=lambda one: int(one["id"])):
             try:
-                book.apply(each)
+                if book.apply(each) and book is self.book:
+                    self._note(each)
             except (BrokerError, KeyError, TypeError, ValueError, ArithmeticError):
                 # It must not be met again and again; health tells that the book lacks something.
                 _log.exception("transaction %s can't be read", each.get("id"))
                 self.unreadable += 1
                 book.last = max(book.last, int(each["id"]))
+
+    def _note(self, transaction: Json) -> None:
+        """Follow what a transaction says of the account itself."""
+        if transaction.get("accountBalance") is not None:
+            self.account["balance"] = transaction["accountBalance"]
+        if transaction.get("type") == "MARGIN_CALL_ENTER":
+            self.account["marginCallEnterTime"] = transaction["time"]
+        elif transaction.get("type") == "MARGIN_CALL_EXIT":
+            self.account.pop("marginCallEnterTime", None)
 
     def _wake(self) -> None:
         self._changed.set()
