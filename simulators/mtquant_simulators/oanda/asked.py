@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,13 @@ class Asked:
     body: Mapping[str, Any]
     request_id: str
     url: str
+
+    def specifier(self, name: str) -> str:
+        """Return the id or ``@`` client id that the path names an order or a trade by."""
+        text = self.path[name]
+        if not text.startswith("@") and re.fullmatch(r"[1-9]\d{0,17}", text, re.ASCII) is None:
+            raise invalid(f"{name}Specifier")
+        return text
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
         """Return the whole number ``name`` of the query; raises Problem out of its bounds."""

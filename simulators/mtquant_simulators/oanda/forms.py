@@ -6,6 +6,7 @@ read and isn't allowed is left to :mod:`mtquant_simulators.oanda.checks`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -94,6 +95,15 @@ def _string(value: object, where: str) -> str:
     return value
 
 
+def _fitting(pattern: str) -> Callable[[object, str], str]:
+    def reading(value: object, where: str) -> str:
+        if not isinstance(value, str) or re.fullmatch(pattern, value, re.ASCII) is None:
+            raise invalid(where)
+        return value
+
+    return reading
+
+
 def _number(value: object, where: str) -> str:
     # JSON numbers are taken as OANDA takes them; true and false are ints in Python alone.
     written = (
@@ -146,8 +156,8 @@ def _on_fill(name: str) -> Callable[[object, str], Json]:
 
 
 _READERS: Mapping[str, Callable[[object, str], Any]] = {
-    "instrument": _string,
-    "tradeID": _string,
+    "instrument": _fitting(r"[A-Z0-9]+_[A-Z0-9]+"),
+    "tradeID": _fitting(r"[1-9]\d{0,17}"),
     "clientTradeID": _string,
     "units": _number,
     "price": _number,

@@ -54,7 +54,7 @@ def _symbol(account: Account, order: Json) -> str:
 
 def one(asked: Asked) -> Answer:
     """GET: one order, by its id or its client id."""
-    found = find(asked.account, asked.path["order"])
+    found = find(asked.account, asked.specifier("order"))
     if found is None:
         raise missing("order")
     shown = show.order(asked.account, found)
@@ -90,7 +90,7 @@ def create(asked: Asked) -> Answer:
 def replace(asked: Asked) -> Answer:
     """PUT: cancel a pending order and create another in its place, or neither."""
     kind, fields = forms.order(asked.body)
-    account, old = asked.account, find(asked.account, asked.path["order"])
+    account, old = asked.account, find(asked.account, asked.specifier("order"))
     if old is None or old["state"] != "PENDING":
         return _no_order(asked)
     with account.ledger.batch(asked.request_id) as ids:
@@ -211,7 +211,7 @@ def rejected(body: Json, reason: str, account: Account) -> Answer:
 
 def cancel(asked: Asked) -> Answer:
     """PUT: cancel a pending order."""
-    account, order = asked.account, find(asked.account, asked.path["order"])
+    account, order = asked.account, find(asked.account, asked.specifier("order"))
     if order is None or order["state"] != "PENDING":
         return _no_order(asked)
     with account.ledger.batch(asked.request_id):
@@ -239,7 +239,7 @@ def _no_order(asked: Asked) -> Answer:
         entry = account.ledger.add(
             "ORDER_CANCEL_REJECT",
             account.time,
-            **_named(asked.path["order"]),
+            **_named(asked.specifier("order")),
             rejectReason=reason,
         )
     return rejected({"orderCancelRejectTransaction": entry}, reason, account)
@@ -249,7 +249,7 @@ def extensions(asked: Asked) -> Answer:
     """PUT: set the client extensions of an order, and of the trade that it will open."""
     account, body = asked.account, asked.body
     given = forms.read(body, ("clientExtensions", "tradeClientExtensions"), "body")
-    order = find(account, asked.path["order"])
+    order = find(account, asked.specifier("order"))
     if not body:
         raise Problem(400, MISSING)
     changed = {f"{key}Modify": value for key, value in given.items()}
@@ -261,7 +261,7 @@ def extensions(asked: Asked) -> Answer:
             entry = account.ledger.add(
                 "ORDER_CLIENT_EXTENSIONS_MODIFY_REJECT",
                 account.time,
-                **_named(asked.path["order"]),
+                **_named(asked.specifier("order")),
                 **changed,
                 rejectReason=reason,
             )

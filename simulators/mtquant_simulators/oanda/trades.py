@@ -54,7 +54,7 @@ def _shown(account: Account, found: list[Trade]) -> Answer:
 
 def one(asked: Asked) -> Answer:
     """GET: one trade, by its id or its client id."""
-    account, found = asked.account, orders.trade_of(asked.account, asked.path["trade"])
+    account, found = asked.account, orders.trade_of(asked.account, asked.specifier("trade"))
     if found is None:
         raise missing("trade")
     shown = show.trade(found, show.Worth(account))
@@ -63,7 +63,7 @@ def one(asked: Asked) -> Answer:
 
 def close(asked: Asked) -> Answer:
     """PUT: close a trade, or some of its units, at the market."""
-    account, specifier = asked.account, asked.path["trade"]
+    account, specifier = asked.account, asked.specifier("trade")
     wanted = asked.body.get("units", "ALL")
     size = read_decimal(wanted)
     if wanted != "ALL" and size is None:
@@ -131,13 +131,13 @@ def _close_problem(account: Account, trade: Trade | None, size: Decimal | None) 
 def dependents(asked: Asked) -> Answer:
     """PUT: set, replace or (with null) cancel the orders that protect a trade, all or none."""
     account = asked.account
-    trade = orders.trade_of(account, asked.path["trade"])
+    trade = orders.trade_of(account, asked.specifier("trade"))
     wanted = {
         name: None if asked.body[name] is None else forms.details(asked.body[name], on_fill, name)
         for name, (_, on_fill) in _DEPENDENTS.items()
         if name in asked.body
     }
-    if trade is None:
+    if trade is None or not trade.open:
         raise missing("trade")
     if not wanted:
         raise Problem(400, MISSING)
@@ -209,7 +209,7 @@ def _set(account: Account, trade: Trade, name: str, details: Json | None, body: 
 
 def extensions(asked: Asked) -> Answer:
     """PUT: set the client extensions of a trade."""
-    account, specifier = asked.account, asked.path["trade"]
+    account, specifier = asked.account, asked.specifier("trade")
     if "clientExtensions" not in asked.body:
         raise Problem(400, MISSING)
     given = forms.extensions(asked.body["clientExtensions"], "clientExtensions")
