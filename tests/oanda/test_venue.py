@@ -256,7 +256,7 @@ def test_one_connection_serves_request_after_request() -> None:
 def test_no_more_than_the_limit_passes_in_a_second_and_the_rest_is_refused() -> None:
     async def scene() -> None:
         clock = ManualClock()
-        pace = Pace(100, clock, patience_s=0)
+        pace = Pace(100, clock, patience_s=0, slack_s=0.05)
         for _ in range(100):
             await pace.pass_one()
         assert pace.left() == 0

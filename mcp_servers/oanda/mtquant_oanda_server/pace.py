@@ -9,20 +9,22 @@ import anyio
 from mtquant.clock import Clock
 from mtquant.errors import ErrorCode, Outcome, Refused, Retry
 
-_WINDOW_S = 1.05
-"""A little more than OANDA's second, because not every request takes equally long to get there."""
+_SECOND_S = 1.0
 
 
 class Pace:
-    """Lets at most ``rate`` acts pass in any second.
+    """Lets at most ``rate`` acts pass in any second, and ``slack_s`` more.
 
+    The slack is for ways of different length: what leaves a second apart may come closer together.
     Who comes early waits for its turn, in the order of coming; who would wait longer than
     ``patience_s`` is refused (rate_limited, not sent), so that no queue grows without end.
     """
 
-    def __init__(self, rate: float, clock: Clock, patience_s: float = 5.0) -> None:
+    def __init__(
+        self, rate: float, clock: Clock, *, slack_s: float = 0.05, patience_s: float = 5.0
+    ) -> None:
         self._most = max(1, int(rate))
-        self._window_s = max(_WINDOW_S, 1 / rate)
+        self._window_s = max(_SECOND_S, 1 / rate) + slack_s
         self._patience_s = patience_s
         self._clock = clock
         self._turns: deque[float] = deque(maxlen=self._most)

@@ -79,7 +79,8 @@ class Venue:
     ) -> None:
         self._settings, self._clock = settings, clock
         self._requests = Pace(settings.requests_per_second, clock)
-        self._connections = Pace(settings.connections_per_second, clock)
+        # A connection counts at OANDA when its first request comes, a handshake or two later.
+        self._connections = Pace(settings.connections_per_second, clock, slack_s=0.3)
         self.line = Line()
         self._lanes = anyio.CapacityLimiter(1)
         most = _MOST_LANES + 4  # and streams
