@@ -152,7 +152,7 @@ class Spec:
             return [f"{method} {path} is no operation"]
         name, operation = found
         self.operations[name] += 1
-        refused = dict.fromkeys(("400", "401"), {"$ref": UNREADABLE})
+        refused = {key: {"$ref": UNREADABLE} for key in ("400", "401")}
         responses = refused | operation["responses"]
         if str(status) not in responses:
             return [f"{name}: {status} is no answer of it"]

@@ -131,6 +131,9 @@ class Account:
         self._on_exchange: dict[str, str] = {}
         self._ours: dict[str, str] = {}
         self._trade_of: dict[str, str] = {}
+        # Beside all that ever were, so that an answer costs what is held, not how long it has run.
+        self._waiting: dict[str, Json] = {}
+        self._open_trades: dict[str, Trade] = {}
         self._awaited: dict[tuple[str, str], str] = {}
         self._due: dict[str, int] = {}
         self._called = False
@@ -172,11 +175,11 @@ class Account:
 
     def pending(self) -> list[Json]:
         """Return the orders that wait, the newest first."""
-        return [each for each in reversed(self.orders.values()) if each["state"] == "PENDING"]
+        return list(reversed(self._waiting.values()))
 
     def open_trades(self) -> list[Trade]:
         """Return the open trades, the newest first."""
-        return [each for each in reversed(self.trades.values()) if each.open]
+        return list(reversed(self._open_trades.values()))
 
     def report(self, order_id: str) -> OrderReport | None:
         """Return what the exchange says of an order, None where it never reached it."""
@@ -266,7 +269,7 @@ class Account:
         kept = fields.items()
         order.update({k: v for k, v in kept if v is not None and k not in _OUTCOME})
         order.pop("cancellingTransactionID", None)  # here it would be the order's own end
-        self.orders[entry["id"]] = order
+        self.orders[entry["id"]] = self._waiting[entry["id"]] = order
         if kind in ON_FILL:
             self.trades[order["tradeID"]].dependents[kind] = entry["id"]
             if order.get("timeInForce") == "GTD":
@@ -308,6 +311,7 @@ class Account:
 
     def _unlink(self, order: Json) -> None:
         self._due.pop(order["id"], None)
+        self._waiting.pop(order["id"], None)
         trade = self.trades.get(order.get("tradeID", ""))
         if trade is not None and trade.dependents.get(order["type"]) == order["id"]:
             del trade.dependents[order["type"]]
@@ -459,7 +463,7 @@ class Account:
             opener=order["id"],
             extensions=dict(extensions),
         )
-        self.trades[trade.id] = trade
+        self.trades[trade.id] = self._open_trades[trade.id] = trade
         self._trade_of[trade.position_id] = trade.id
         self._total(trade.symbol, trade.side).commission += fill.commission
         order["tradeOpenedID"] = trade.id
@@ -497,6 +501,7 @@ class Account:
             order["tradeReducedID"] = trade.id
         else:
             trade.close_time = fill.time
+            del self._open_trades[trade.id]
             entry.setdefault("tradesClosed", []).append(reduced)
             order.setdefault("tradeClosedIDs", []).append(trade.id)
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from mtquant_simulators.oanda import checks, forms, placing, show, text
 from mtquant_simulators.oanda.account import Account, Trade
-from mtquant_simulators.oanda.answers import MISSING, Answer, Problem, missing
+from mtquant_simulators.oanda.answers import MISSING, Answer, Problem, invalid, missing
 from mtquant_simulators.oanda.asked import Asked
 from mtquant_simulators.oanda.ledger import Json
 from mtquant_simulators.oanda.rejects import MESSAGES, status_of
@@ -90,6 +90,8 @@ def create(asked: Asked) -> Answer:
 def replace(asked: Asked) -> Answer:
     """PUT: cancel a pending order and create another in its place, or neither."""
     kind, fields = forms.order(asked.body)
+    if kind == "MARKET":
+        raise invalid("order.type")  # a market order never waits, so it can't stand in for one
     account, old = asked.account, find(asked.account, asked.specifier("order"))
     if old is None or old["state"] != "PENDING":
         return _no_order(asked)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import anyio
+import anyio.lowlevel
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -19,6 +20,9 @@ from mtquant_simulators.oanda.faults import FaultMaker
 from mtquant_simulators.oanda.ledger import Json
 from mtquant_simulators.oanda.text import Moment, rendered
 from mtquant_simulators.oanda.venue import Price, Venue
+
+CHUNK = 32_768
+"""How many bytes of lines are sent at a time, at most by one line more."""
 
 
 class Streams:
@@ -72,13 +76,22 @@ class Streams:
             while True:
                 now = self._clock.monotonic()  # before the prices: a heartbeat follows them
                 self._venue.sync()
+                chunk = b""
                 for each in () if _silent(sent, faults) else news.take():
-                    yield _line(each, form)
+                    chunk += _line(each, form)
                     sent += 1
-                    if _cut(sent, faults):
-                        return
-                    if _silent(sent, faults):
+                    if _cut(sent, faults) or _silent(sent, faults):
                         break
+                    if len(chunk) > CHUNK:
+                        yield chunk
+                        chunk = b""
+                        await (
+                            anyio.lowlevel.checkpoint()
+                        )  # a connection that has gone is noticed only then
+                if chunk:
+                    yield chunk
+                if _cut(sent, faults):
+                    return
                 due = not sent or now - last >= settings.heartbeat_s
                 if due and not _silent(sent, faults):
                     yield _line(self._heartbeat(news), form)
