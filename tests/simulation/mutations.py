@@ -38,14 +38,14 @@ from mtquant.recover import Recovered, recover
 from mtquant.wire.guard import Guard
 
 Patch = Callable[[ExitStack], None]
-MUTATIONS: dict[str, tuple[str, Patch]] = {}
-"""By name: what the mistake is, in words, and what makes it."""
+MUTATIONS: dict[str, tuple[str, Patch, tuple[str, ...]]] = {}
+"""By name: what the mistake is, in words, what makes it, and the faults that it is met with."""
 MOST = 500
 
 
-def _mutation(what: str) -> Callable[[Patch], Patch]:
+def _mutation(what: str, kinds: tuple[str, ...] = KINDS) -> Callable[[Patch], Patch]:
     def register(make: Patch) -> Patch:
-        MUTATIONS[make.__name__] = what, make
+        MUTATIONS[make.__name__] = what, make, kinds
         return make
 
     return register
@@ -70,11 +70,12 @@ class Verdict:
 
 def hunt(name: str, most: int = MOST, first: int = 0) -> Verdict:
     """Run seeds until the mutation is noticed in one that is clean without it."""
+    kinds = MUTATIONS[name][2]
     for count in range(1, most + 1):
         seed = first + count - 1
         with mutated(name):
-            found = simulate(seed, KINDS).failures
-        if found and not simulate(seed, KINDS).failures:
+            found = simulate(seed, kinds).failures
+        if found and not simulate(seed, kinds).failures:
             return Verdict(name, count, found[0])
     return Verdict(name, None, "")
 
@@ -405,7 +406,7 @@ def trust_the_wall_clock(stack: ExitStack) -> None:
     _swap(stack, Ledger, "_row", by_the_wall)
 
 
-@_mutation("a change is made as often as it comes")
+@_mutation("a change is made as often as it comes", ("request_twice", "request_late"))
 def change_every_time(stack: ExitStack) -> None:
     async def made(self: Guard, change: Any, send: Any, seen: Any, kind: Any) -> Any:  # noqa: ANN401, ARG001 - as the guard
         return await send()

@@ -75,27 +75,32 @@ class Person:
             if SYMBOL in account.holdings
         )
         drawn = chance.random()
-        if working and drawn < 0.3:
-            changed = {"limit": self._near(engine)} if chance.random() < 0.7 else {"quantity": 1000}
+        if working and drawn < 0.45:
+            changed: dict[str, Any] = {"quantity": 1000}
+            if chance.random() < 0.8:
+                changed = {chance.choice(("limit", "limit", "stop")): self._near(engine, 0)}
             await self._say(engine, "modify", target=chance.choice(working), **changed, by="person")
-        elif working and drawn < 0.5:
+        elif working and drawn < 0.6:
             await self._say(engine, "cancel", order=chance.choice(working), by="person")
-        elif held >= _ENOUGH or (held and drawn < 0.6):
+        elif held >= _ENOUGH or (held and drawn < 0.7):
             await self._say(engine, "close", symbol=SYMBOL, by="person")
         else:
             await self._say(engine, "order", **self._order(engine), broker=broker, by="person")
 
     def _order(self, engine: Engine) -> dict[str, Any]:
-        kind = self._chance.choice(("market", "limit", "limit", "stop"))
+        kind = self._chance.choice(("market", "limit", "limit", "limit", "stop"))
+        side = self._chance.choice((1, -1))
         asked: dict[str, Any] = {
-            "side": self._chance.choice(("buy", "sell")),
+            "side": "buy" if side > 0 else "sell",
             "symbol": SYMBOL,
             "quantity": 1000 * self._chance.randint(1, 2),
         }
-        return asked if kind == "market" else asked | {kind: self._near(engine)}
+        # On the side where it rests: a limit below the market buys later, a stop above it.
+        away = {"market": 0, "limit": -side, "stop": side}[kind]
+        return asked if kind == "market" else asked | {kind: self._near(engine, away)}
 
-    def _near(self, engine: Engine) -> Decimal:
-        """Return a price that the market may well reach in some hours."""
+    def _near(self, engine: Engine, away: int) -> Decimal:
+        """Return a price above or below the market, or either, which it may reach in some hours."""
         quote: Quote | None = next(
             (
                 account.quotes[SYMBOL]
@@ -105,7 +110,8 @@ class Person:
             None,
         )
         around = Decimal(1) if quote is None else quote.bid
-        return round(around * (1 + Decimal(self._chance.randint(-30, 30)) / 10_000), 5)
+        away = away or self._chance.choice((1, -1))
+        return round(around * (1 + Decimal(away * self._chance.randint(3, 40)) / 10_000), 5)
 
     async def _say(self, engine: Engine, command: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - a command's
         said = {name: value for name, value in arguments.items() if value is not None}
