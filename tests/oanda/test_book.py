@@ -90,6 +90,23 @@ def test_an_execution_of_a_replacement_is_of_the_first_order() -> None:
     assert (found.order_id, found.client_order_id) == ("1", "a")
 
 
+def test_what_is_issued_anew_after_a_part_has_filled_is_the_same_order() -> None:
+    part = fill(2, 1, "400", tradeOpened={"tradeID": "2", "units": "400"})
+    book = folded(limit(1, "a"), part)
+    found = report(book, "1")
+    assert (found.status, found.filled_quantity) == (OrderStatus.PARTIALLY_FILLED, Decimal(400))
+    assert found.remaining_quantity == Decimal(600)
+    book.apply(limit(3, "a", "600"))
+    found = report(book, "1")
+    assert (found.order_id, found.quantity) == ("1", Decimal(1000))
+    assert (found.status, found.remaining_quantity) == (OrderStatus.PARTIALLY_FILLED, Decimal(600))
+    book.apply(fill(4, 3, "600", price="1.20010"))
+    found = report(book, "1")
+    assert (found.status, found.filled_quantity) == (OrderStatus.FILLED, Decimal(1000))
+    assert found.average_price == Decimal("1.1601")
+    assert len(found.fills) == 2
+
+
 def test_what_protects_a_trade_has_its_size_and_the_other_side() -> None:
     stop = transaction(3, "STOP_LOSS_ORDER", tradeID="2", price="1.09000", timeInForce="GTC")
     book = folded(market(1, "a"), fill(2, 1), stop)

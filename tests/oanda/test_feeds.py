@@ -239,6 +239,35 @@ def test_health_tells_that_oanda_is_not_reached_and_recovers() -> None:
     run(scene)
 
 
+def test_health_does_not_wait_for_an_oanda_that_hangs_and_the_reading_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mtquant_oanda_server.broker._HEALTH_S", 0.05)
+
+    class Slow(Double):
+        def __init__(self) -> None:
+            super().__init__()
+            self.go = anyio.Event()
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            await self.go.wait()
+            return await super().handle_async_request(request)
+
+    async def scene() -> None:
+        double = Slow()
+        async with desk(double) as broker:
+            for _ in range(3):
+                health = await broker.get_health()
+                assert (health.connected, health.trading_allowed) == (False, False)
+                assert "within" in health.reason
+            double.go.set()
+            await broker.get_account()
+            assert (await broker.get_health()).connected
+            assert len(double.sent("GET", "/instruments")) == 1, "it began anew each time"
+
+    run(scene)
+
+
 def test_pauses_grow_to_half_a_minute_and_begin_anew() -> None:
     pauses = Pauses(seeded(3))
     found = [pauses.next() for _ in range(12)]

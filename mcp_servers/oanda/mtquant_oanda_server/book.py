@@ -139,6 +139,10 @@ class Book:
         return int(transaction["id"]) <= self.last + 1
 
     def _keep(self, record: Record) -> None:
+        before = self.records.get(self._by_client.get(record.client_id or "", ""))
+        if before and before.live and before.fills and record.replaces is None:
+            # Filled in part, and issued anew for the rest: OANDA names no link but the client id.
+            record.replaces, before.state = before.order_id, "FILLED"
         self.records[record.order_id] = record
         if record.client_id:
             self._by_client[record.client_id] = record.order_id
@@ -273,13 +277,15 @@ class Book:
         root = self.records.get(self.root(record.order_id), record)
         trade = self.trades.get(record.trade_id or "")
         side, quantity, instrument = _size(record, trade)
-        filled = sum((each.quantity for each in record.fills), _ZERO)
-        quantity = max(quantity, filled)
+        earlier = self._earlier(record)
+        fills = (*earlier, *record.fills)
+        filled = sum((each.quantity for each in fills), _ZERO)
+        quantity = max(quantity + sum((each.quantity for each in earlier), _ZERO), filled)
         status, reason = _status(record, filled, quantity)
-        worth = sum((each.quantity * each.price for each in record.fills), _ZERO)
+        worth = sum((each.quantity * each.price for each in fills), _ZERO)
         order_type = OUR_TYPES.get(record.kind, OrderType.MARKET)
         limited = order_type is OrderType.LIMIT
-        ticket = record.trade_id or next((e.position_id for e in record.fills), None)
+        ticket = record.trade_id or next((e.position_id for e in fills), None)
         said = record.ended if status.terminal else ""
         return OrderReport(
             order_id=root.order_id,
@@ -309,12 +315,23 @@ class Book:
             if record.bound and record.price
             else None,
             position_id=ticket if self.hedging or not ticket else instrument,
-            fees=sum((each.commission for each in record.fills), _ZERO),
+            fees=sum((each.commission for each in fills), _ZERO),
             reason=reason,
             reason_text=f"OANDA: {said}" if said else "",
             broker_code=said or None,
-            fills=tuple(record.fills),
+            fills=fills,
         )
+
+    def _earlier(self, record: Record) -> tuple[Fill, ...]:
+        """Return the executions of the orders that ``record`` takes the place of."""
+        found: list[Fill] = []
+        seen = {record.order_id}
+        before = self.records.get(record.replaces or "")
+        while before and before.order_id not in seen:
+            seen.add(before.order_id)
+            found[:0] = before.fills
+            before = self.records.get(before.replaces or "")
+        return tuple(found)
 
 
 def _first_after(events: list[tuple[int, str, Fill | None]], after: int) -> int:

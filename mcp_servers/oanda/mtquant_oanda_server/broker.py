@@ -88,8 +88,18 @@ Json = dict[str, Any]
 _DIGITS = 18
 _FRESH_S = 2.0
 """An answer of OANDA that is no older tells that it is reached."""
+_HEALTH_S = 4.0
+"""How long health waits for OANDA: who asks for it wants to know whether it is there."""
 _NETTED_ONLY = {Feature.REDUCE_ONLY, Feature.POSITION_EFFECT}
 _ALREADY = "CLIENT_ORDER_ID_ALREADY_EXISTS"
+
+
+class _Preparing:
+    """The account being read in the background, and how that ended."""
+
+    def __init__(self) -> None:
+        self.ended = anyio.Event()
+        self.failure: BrokerError | None = None
 
 
 class OandaBroker(Broker):
@@ -129,6 +139,7 @@ class OandaBroker(Broker):
             self.diary = Diary(settings, self.venue, self._clock, Pauses(self._rng))
             self.prices = Prices(settings, self.venue, self._clock, Pauses(self._rng))
             self._readying, self._is_ready = anyio.Lock(), False
+            self._preparing: _Preparing | None = None
             self._group = await stack.enter_async_context(anyio.create_task_group())
             stack.callback(self._group.cancel_scope.cancel)
             self._stack = stack.pop_all()
@@ -165,6 +176,24 @@ class OandaBroker(Broker):
             self._group.start_soon(self.prices.run)
             self._is_ready = True
 
+    async def _readied(self) -> None:
+        """Wait for the account to be read, which goes on if the caller waits no longer."""
+        if self._preparing is None or self._preparing.ended.is_set():
+            self._preparing = _Preparing()
+            self._group.start_soon(self._prepare, self._preparing)
+        preparing = self._preparing
+        await preparing.ended.wait()
+        if preparing.failure is not None:
+            raise preparing.failure
+
+    async def _prepare(self, preparing: _Preparing) -> None:
+        try:
+            await self._ready()
+        except BrokerError as error:
+            preparing.failure = error
+        finally:
+            preparing.ended.set()
+
     @property
     def _hedging(self) -> bool:
         return self.diary.book.hedging
@@ -178,13 +207,18 @@ class OandaBroker(Broker):
     async def get_health(self) -> Health:
         line = self.venue.line
         reason = ""
-        try:
-            await self._ready()
-            if self._clock.monotonic() - line.answered_at > _FRESH_S:
-                await self.venue.ask(AccountSummary(self._settings.account_id))
-            connected = True
-        except BrokerError as error:
-            connected, reason = False, error.message
+        connected = False
+        with anyio.move_on_after(_HEALTH_S):
+            try:
+                if not self._is_ready:
+                    await self._readied()
+                if self._clock.monotonic() - line.answered_at > _FRESH_S:
+                    await self.venue.ask(AccountSummary(self._settings.account_id))
+                connected = True
+            except BrokerError as error:
+                reason = error.message
+        if not connected:
+            reason = reason or f"OANDA did not answer within {_HEALTH_S:g} s"
         reason = reason or self._halted()
         offset = self.diary.offset_ns
         transactions = self.diary.age_s
@@ -623,7 +657,8 @@ class OandaBroker(Broker):
 
     async def _send(self, intent: Intent, request: APIRequest) -> OrderReport:
         """Send what makes an order, and return what became of it; raise where that is a refusal."""
-        self._intents.begin(intent)
+        alone = bool(intent.trade_id) or not self._settings.client_extensions
+        self._intents.begin(intent, alone=alone)
         try:
             answer = await self.venue.ask(request)
         except Refused as error:
@@ -689,14 +724,18 @@ class OandaBroker(Broker):
             if error.code is ErrorCode.NOT_FOUND:
                 error.code = ErrorCode.CONFLICT  # it was there: it has ended meanwhile
             raise
-        try:
-            await self.diary.take(answer)
-        except (BrokerError, KeyError, TypeError, ValueError) as error:
-            raise _unknown("the change was taken, and the line broke") from error
+        await self._follow(answer, "the change was taken, and the line broke")
         report = self.diary.book.report(change.order_id)
         if report is None:
             raise _unknown("the change was taken, and its order isn't found")
         return self._named(report)
+
+    async def _follow(self, answer: Json, problem: str) -> None:
+        """Fold what an answer tells of; it was done, so that what fails now is no refusal."""
+        try:
+            await self.diary.take(answer)
+        except (BrokerError, KeyError, TypeError, ValueError) as error:
+            raise _unknown(problem) from error
 
     async def set_protection(self, protection: ProtectionRequest) -> Position:
         await self._ready()
@@ -709,17 +748,20 @@ class OandaBroker(Broker):
         quote = (await self.prices.get((position.instrument,)))[position.instrument]
         closing = quote.bid if position.side is Side.BUY else quote.ask
         check_protections(protection, instrument, closing, position.side)
-        for done, trade in enumerate(trades):
+        done = 0
+        for trade in trades:
             body = orders.protections(protection, trade, self._settings)
             if not body:
                 continue
             request = TradeCRCDO(self._settings.account_id, tradeID=str(trade["id"]), data=body)
             try:
-                await self.diary.take(await self.venue.ask(request))
+                answer = await self.venue.ask(request)
             except Refused as error:
-                if done == 0 and error.outcome is Outcome.REJECTED:
+                if not done:
                     raise
                 raise _unknown(f"{done} of {len(trades)} trades were changed: {error}") from error
+            await self._follow(answer, "the change was taken, and the line broke")
+            done += 1
         try:
             trades = await self._of_position(protection.position_id)
         except Refused as error:
@@ -826,7 +868,7 @@ class OandaBroker(Broker):
                 raise
             await self.diary.catch_up()  # it has ended meanwhile, or it was replaced
         else:
-            await self.diary.take(answer)
+            await self._follow(answer, "the cancel was taken, and the line broke")
         report = await self._look_up(report.order_id, None)
         if not report.status.terminal:
             raise _unknown("the cancel was sent, and the order still works")

@@ -12,6 +12,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import anyio
@@ -72,7 +73,6 @@ class Diary:
         self._offsets: deque[int] = deque(maxlen=_OFFSETS)
         self.unreadable = 0
         """Transactions that could not be understood: what they did isn't in the book."""
-        self.failure = ""
 
     @property
     def alive(self) -> bool:
@@ -206,7 +206,7 @@ class Diary:
             try:
                 await self._read()
             except BrokerError as error:
-                self.failure = error.message
+                _log.warning("the stream of transactions: %s", error.message)
             finally:
                 self._open = False
                 self._wake()  # who waits asks by himself from now on
@@ -216,7 +216,7 @@ class Diary:
         request = TransactionsStream(self._settings.account_id)
         async with self._venue.streaming(request) as lines:
             await self.catch_up()  # only now: what happens meanwhile is in the stream already
-            self._open, self._heard_at, self.failure = True, self._clock.monotonic(), ""
+            self._open, self._heard_at = True, self._clock.monotonic()
             async for line in lines:
                 self._heard_at = self._clock.monotonic()
                 self._pauses.reset()
@@ -247,7 +247,6 @@ class Prices:
         self._heard_at = -math.inf
         self._moved_at: float | None = None
         self.tradeable: dict[str, bool] = {}
-        self.failure = ""
 
     @property
     def alive(self) -> bool:
@@ -294,6 +293,11 @@ class Prices:
         if missed:  # it beats, but brings no prices: a stream is judged by what it ought to bring
             self._reopen()
 
+    def newest(self, instrument: str) -> Decimal | None:
+        """Return the newest bid that is known, whoever vouches for it; None where there is none."""
+        quote = self._quotes.get(instrument)
+        return None if quote is None else quote.bid
+
     def put(self, price: Mapping[str, Any]) -> None:
         """Take a price; one that is older than what is known only confirms it."""
         name = str(price["instrument"])
@@ -331,12 +335,11 @@ class Prices:
             if not self._wanted:
                 await self._more.wait()
             self._more = anyio.Event()
-            failed = True
             with anyio.CancelScope() as self._reading:
                 try:
                     await self._read()
                 except BrokerError as error:
-                    self.failure = error.message
+                    _log.warning("the stream of prices: %s", error.message)
                 finally:
                     self._streamed = frozenset()
             failed = not self._reading.cancelled_caught
@@ -353,7 +356,6 @@ class Prices:
         )
         async with self._venue.streaming(request) as lines:
             self._streamed, self._heard_at = wanted, self._clock.monotonic()
-            self.failure = ""
             async for line in lines:
                 self._heard_at = self._clock.monotonic()
                 self._pauses.reset()

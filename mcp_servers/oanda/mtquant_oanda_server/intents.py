@@ -46,15 +46,20 @@ class Intents:
         )
         with closing(self._db.cursor()) as cursor:
             cursor.execute("PRAGMA journal_mode = WAL")
-            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute("PRAGMA synchronous = NORMAL")
             cursor.executescript(_SCHEMA)
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
-    def begin(self, intent: Intent) -> None:
-        """Write down what will be sent next, before it is."""
+    def begin(self, intent: Intent, *, alone: bool) -> None:
+        """Write down what will be sent next, before it is.
+
+        Where it ``alone`` can tell what came of the send, it is on the disk before this returns;
+        otherwise it outlives the process, and OANDA's own look-up outlives the machine.
+        """
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if alone else 'NORMAL'}")
         self._db.execute(
             "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?)",
             (

@@ -136,7 +136,7 @@ class Venue:
             idle_s = self._clock.monotonic() - self.line.answered_at
             lanes.total_tokens = 1 if idle_s > _KEPT_S else lanes.total_tokens
         elif lanes.total_tokens < _MOST_LANES and not lanes.available_tokens:
-            lanes.total_tokens += bool(self._connections.left())
+            lanes.total_tokens += self._connections.left() > 1  # one is for a stream that breaks
 
     async def _ask(self, request: APIRequest) -> Json:
         await self._requests.pass_one()
