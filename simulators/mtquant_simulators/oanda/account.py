@@ -338,7 +338,8 @@ class Account:
         order = self.orders[order_id]
         if order["state"] != "PENDING" or not report.status.terminal:
             return
-        if report.status is OrderStatus.FILLED:
+        cut = report.reason in {Reason.NOT_FILLABLE, Reason.POSITION_CLOSED} and report.fills
+        if report.status is OrderStatus.FILLED or cut:  # one that is cut has filled, with less
             order["state"] = "FILLED"
             self._unlink(order)
             return
