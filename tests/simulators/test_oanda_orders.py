@@ -316,6 +316,16 @@ TRADE_ID = {"type": "TAKE_PROFIT", "price": "1.2", "instrument": None}
             "ORDERS_ON_FILL_DUPLICATE_CLIENT_ORDER_IDS",
         ),
         (TRADE_ID, "TRADE_ID_UNSPECIFIED"),
+        ({"type": "STOP", "units": "1"}, "PRICE_MISSING"),
+        ({"type": "MARKET_IF_TOUCHED", "units": "1"}, "PRICE_MISSING"),
+        (
+            {"type": "STOP_LOSS", "instrument": None, "price": "1.0"},
+            "TRADE_ID_UNSPECIFIED",
+        ),
+        (
+            {"type": "TRAILING_STOP_LOSS", "instrument": None, "distance": "0.1"},
+            "TRADE_ID_UNSPECIFIED",
+        ),
     ],
 )
 def test_what_is_wrong_is_rejected_with_a_transaction(fields: Json, reason: str) -> None:

@@ -66,6 +66,11 @@ def check(desk: Desk) -> None:
     entries = account.ledger.entries
     assert [each["id"] for each in entries] == [str(n + 1) for n in range(len(entries))]
     assert [each["time"] for each in entries] == sorted(each["time"] for each in entries)
+    for entry, before in zip(entries[1:], entries, strict=False):
+        # A batch is one stretch, named after its first.
+        begins = entry["batchID"] == entry["id"]
+        assert begins or entry["batchID"] == before["batchID"], entry
+        assert begins or entry["time"] == before["time"]
     assert account.balance == account.exchange.balance
     changed = sum(Decimal(each.get("pl", "0")) for each in entries if each["type"] == "ORDER_FILL")
     financed = sum(Decimal(e["financing"]) for e in entries if e["type"] == "DAILY_FINANCING")

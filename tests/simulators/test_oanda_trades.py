@@ -178,6 +178,7 @@ def test_a_dependent_order_ends_with_its_time() -> None:
     desk.step(6)
     (ended,) = desk.since(last)
     assert ended["reason"] == "TIME_IN_FORCE_EXPIRED"
+    assert ended["batchID"] == ended["id"]
     trade = desk.get(f"/trades/{trade_id}")["trade"]
     assert trade["state"] == "OPEN"
     assert "takeProfitOrder" not in trade
@@ -335,3 +336,39 @@ def test_changes_are_what_the_transactions_did() -> None:
     assert len(changes["ordersCancelled"]) == 3
     assert changes["positions"][0]["long"]["units"] == "0"
     assert desk.get("/changes", 416, sinceTransactionID="9999")["errorMessage"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"type": "STOP_LOSS"}, "STOP_LOSS_ORDER_PRICE_AND_DISTANCE_BOTH_MISSING"),
+        (
+            {"type": "STOP_LOSS", "price": "1.0", "distance": "0.1"},
+            "STOP_LOSS_ORDER_PRICE_AND_DISTANCE_BOTH_SPECIFIED",
+        ),
+        (
+            {"type": "STOP_LOSS", "price": "1.0", "guaranteed": True},
+            "STOP_LOSS_ORDER_GUARANTEED_NOT_ALLOWED",
+        ),
+        ({"type": "TRAILING_STOP_LOSS"}, "PRICE_DISTANCE_MISSING"),
+        ({"type": "TRAILING_STOP_LOSS", "distance": "0"}, "PRICE_DISTANCE_INVALID"),
+        (
+            {"type": "TRAILING_STOP_LOSS", "distance": "0.000001"},
+            "PRICE_DISTANCE_PRECISION_EXCEEDED",
+        ),
+        ({"type": "TRAILING_STOP_LOSS", "distance": "0.0004"}, "PRICE_DISTANCE_MINIMUM_NOT_MET"),
+        ({"type": "TRAILING_STOP_LOSS", "distance": "1.1"}, "PRICE_DISTANCE_MAXIMUM_EXCEEDED"),
+        ({"type": "TAKE_PROFIT"}, "PRICE_MISSING"),
+        ({"type": "TAKE_PROFIT", "price": "2", "timeInForce": "FOK"}, "TIME_IN_FORCE_INVALID"),
+        (
+            {"type": "TAKE_PROFIT", "price": "2", "triggerCondition": "ASK"},
+            "TRIGGER_CONDITION_INVALID",
+        ),
+    ],
+)
+def test_a_protection_that_is_wrong_is_rejected(fields: Json, reason: str) -> None:
+    desk = Desk()
+    trade_id = desk.market("1000")["id"]
+    answer = desk.order(400, instrument=None, tradeID=trade_id, **fields)
+    assert answer["orderRejectTransaction"]["rejectReason"] == reason
+    assert desk.get("/pendingOrders")["orders"] == []

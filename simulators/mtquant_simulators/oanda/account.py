@@ -211,6 +211,7 @@ class Account:
         for order_id in [each for each, due in self._due.items() if due <= now]:
             del self._due[order_id]
             if self.orders[order_id]["state"] == "PENDING":
+                self.ledger.part()
                 self.cancel(order_id, "TIME_IN_FORCE_EXPIRED", now)
 
     def _finance(self, before: Mapping[str, Decimal], time: int) -> None:
@@ -345,7 +346,7 @@ class Account:
             return
         reason = _CANCELED.get(report.reason or Reason.OTHER, "INTERNAL_SERVER_ERROR")
         waited = order["type"] != "MARKET" and reason == "INSUFFICIENT_LIQUIDITY"
-        if reason != "LINKED_TRADE_CLOSED":  # which belongs to the fill that closed the trade
+        if order["type"] not in ON_FILL:  # what protected a trade goes with the fill that closed it
             self.ledger.part()
         self.end(order_id, "TIME_IN_FORCE_EXPIRED" if waited else reason, report.updated_at)
 
@@ -397,8 +398,8 @@ class Account:
         report, first = self.exchange.orders[known], fills[0]
         order = self.orders[self._ours.get(known) or self._met(report)]
         created = self.ledger.entries[int(order["id"]) - 1]
-        if created["batchID"] != self.ledger.entries[-1]["batchID"]:
-            self.ledger.part()  # else it was made for this fill, as in a close-out
+        if created.get("reason") != "MARGIN_CLOSEOUT":  # that one was made for this fill
+            self.ledger.part()
         symbol, side, time = report.instrument, report.side, first.time
         each = self.exchange.instruments[symbol]
         quantity = sum((fill.quantity for fill in fills), ZERO)
