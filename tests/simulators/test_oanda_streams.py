@@ -92,7 +92,8 @@ def test_streams_are_limited_and_free_again_when_closed() -> None:
     with served(limits=limits) as venue:
         with lines(venue, path) as stream:
             next(stream)
-            assert venue.get(path).status_code == 429
+            refused = venue.get(path)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
         # The venue notices the closed connection when it next writes.
         while venue.get(path, stream=True).status_code == 429:
             venue.step(5)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
 from tests.simulators.desk import HEDGING, MINUTE, START, Desk, Json
+from tests.simulators.spec import MISSING, PATH
 
 from mtquant.clock import format_time
+from mtquant_simulators.oanda.rejects import MESSAGES, NOT_FOUND
 
 PROTECTED: Json = {
     "takeProfitOnFill": {"price": "1.11", "clientExtensions": {"id": "tp"}},
@@ -372,3 +375,22 @@ def test_a_protection_that_is_wrong_is_rejected(fields: Json, reason: str) -> No
     answer = desk.order(400, instrument=None, tradeID=trade_id, **fields)
     assert answer["orderRejectTransaction"]["rejectReason"] == reason
     assert desk.get("/pendingOrders")["orders"] == []
+
+
+def test_two_pending_protections_never_share_a_client_id() -> None:
+    desk = Desk()
+    named: Json = {"takeProfitOnFill": {"price": "1.2", "clientExtensions": {"id": "tp"}}}
+    desk.market("1000", **named)
+    answer = desk.order(units="1000", **named)
+    reason = answer["orderCancelTransaction"]["reason"]
+    assert reason == "TAKE_PROFIT_ON_FILL_CLIENT_ORDER_ID_ALREADY_EXISTS"
+    long = {"price": "1.2", "clientExtensions": {"id": "x" * 129}}
+    refused = desk.order(400, units="1", takeProfitOnFill=long)
+    assert refused["errorCode"] == "TAKE_PROFIT_ON_FILL_CLIENT_ORDER_ID_INVALID"
+
+
+@pytest.mark.skipif(not PATH.is_file(), reason=MISSING)
+def test_every_reason_is_one_that_oanda_describes() -> None:
+    described = json.loads(PATH.read_text())["definitions"]["TransactionRejectReason"]["enum"]
+    assert set(MESSAGES) <= set(described)
+    assert set(MESSAGES) >= NOT_FOUND

@@ -36,9 +36,16 @@ class Answer:
 class Problem(Exception):
     """A request that is answered with an error, without a transaction."""
 
-    def __init__(self, status: int, message: str, code: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.message, self.code = status, message, code
+        self.headers = headers or {}
 
     @property
     def answer(self) -> Answer:
@@ -46,7 +53,7 @@ class Problem(Exception):
         body: Json = {"errorMessage": self.message}
         if self.code is not None:
             body["errorCode"] = self.code
-        return Answer(body, self.status)
+        return Answer(body, self.status, self.headers)
 
 
 def invalid(name: str) -> Problem:

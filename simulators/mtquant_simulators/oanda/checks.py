@@ -202,6 +202,7 @@ def _on_fill(name: str, fields: Json, each: Instrument, now: int) -> Iterator[st
             yield from (f"{prefix}_{reason}" for reason in _price(fields, each))
         else:
             yield from _distance(fields, each, f"{prefix}_DISTANCE", bounded=False)
+    yield from _extensions(fields.get("clientExtensions", {}), f"{prefix}_CLIENT_ORDER")
     for reason in _times("ON_FILL", fields, now):
         yield (
             f"{prefix}_{reason.removeprefix('TIME_IN_FORCE_')}"

@@ -18,6 +18,7 @@ from mtquant.model import (
 from mtquant_simulators.oanda.account import Account, Trade
 from mtquant_simulators.oanda.desk import FillRule, PositionFill
 from mtquant_simulators.oanda.ledger import Json
+from mtquant_simulators.oanda.rejects import ON_FILL_PREFIX
 from mtquant_simulators.oanda.text import symbol_of
 
 _TIMES = {
@@ -43,6 +44,10 @@ def enter(account: Account, order: Json) -> None:
     kind, at_once = _kind(order, side, quote)
     if at_once and not account.tradeable(symbol):
         account.end(order["id"], "MARKET_HALTED", account.time)
+        return
+    taken = _taken(account, order) if at_once else None
+    if taken is not None:
+        account.end(order["id"], taken, account.time)
         return
     slippage = _slippage(order, side, quote, at_once=at_once)
     if slippage is not None and slippage < 0:
@@ -118,6 +123,16 @@ def _stand(account: Account, order: Json, trade: Trade, **wanted: Any) -> None: 
     change = ProtectionRequest(client_order_id=order["id"], position_id=trade.position_id, **wanted)
     account.exchange.protect(change, account.time)
     account.note()
+
+
+def _taken(account: Account, order: Json) -> str | None:
+    """Return why an order can't fill now whose protections' client ids are those of others."""
+    ids = {each.get("clientExtensions", {}).get("id") for each in account.pending()}
+    for name, prefix in ON_FILL_PREFIX.items():
+        wanted = order.get(name, {}).get("clientExtensions", {}).get("id")
+        if wanted is not None and wanted in ids:
+            return f"{prefix}_CLIENT_ORDER_ID_ALREADY_EXISTS"
+    return None
 
 
 def _kind(order: Json, side: Side, quote: Quote) -> tuple[OrderType, bool]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+ON_FILL_PREFIX = {
+    "takeProfitOnFill": "TAKE_PROFIT_ON_FILL",
+    "stopLossOnFill": "STOP_LOSS_ON_FILL",
+    "trailingStopLossOnFill": "TRAILING_STOP_LOSS_ON_FILL",
+}
 MESSAGES = {
     "ACCOUNT_NOT_ACTIVE": "The Account is not active",
     "ALIAS_INVALID": "The Account alias string is invalid",
@@ -84,15 +89,17 @@ MESSAGES = {
 
 UNITS_MIMIMUM_NOT_MET is spelled as OANDA's own description of the API spells it.
 """
+MESSAGES.update(
+    {
+        f"{prefix}_CLIENT_ORDER_{part}_INVALID": f"The client Order {part.lower()} is invalid"
+        for prefix in ON_FILL_PREFIX.values()
+        for part in ("ID", "TAG", "COMMENT")
+    }
+)
 NOT_FOUND = {"ORDER_DOESNT_EXIST", "TRADE_DOESNT_EXIST"}
 """The reasons that are answered 404."""
 LENGTHS = {"id": 128, "tag": 128, "comment": 128}
 """How long the parts of client extensions may be, in characters."""
-ON_FILL_PREFIX = {
-    "takeProfitOnFill": "TAKE_PROFIT_ON_FILL",
-    "stopLossOnFill": "STOP_LOSS_ON_FILL",
-    "trailingStopLossOnFill": "TRAILING_STOP_LOSS_ON_FILL",
-}
 
 
 def status_of(reason: str) -> int:

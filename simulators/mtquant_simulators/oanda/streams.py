@@ -61,7 +61,8 @@ class Streams:
             raise Problem(401, FORBIDDEN)
         limits = self._venue.settings.limits
         if limits.on and self._open >= limits.streams:
-            raise Problem(429, f"Rate limit exceeded: more than {limits.streams} streams")
+            text = f"Rate limit exceeded: more than {limits.streams} streams"
+            raise Problem(429, text, headers={"Retry-After": str(limits.retry_after_s)})
         return account
 
     def _stream(self, news: _Prices | _Transactions, form: str) -> Response:
