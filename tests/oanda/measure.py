@@ -18,7 +18,9 @@ import anyio.to_thread
 from oandapyV20 import API
 from oandapyV20.endpoints.accounts import AccountSummary
 from oandapyV20.endpoints.orders import OrderCreate
+from tests.oanda.double import Double, desk, until
 from tests.oanda.test_simulator import NETTING, TOKEN, buy, endpoint
+from tests.oanda.test_soak import TICKS, Ticks
 
 from mtquant.clock import SystemClock
 from mtquant.model import OrderRequest, QuoteBatch, Side
@@ -29,6 +31,8 @@ from mtquant_simulators.oanda import Limits, serving
 from mtquant_simulators.oanda import OandaSettings as Simulated
 
 CALLS, SECONDS = 200, 20
+PAUSE_S = 0.012
+"""Between two calls: OANDA takes 100 requests a second, and the server keeps to that."""
 CLOCK = SystemClock()
 
 
@@ -39,6 +43,7 @@ async def timed(act: Callable[[int], Awaitable[object]], times: int = CALLS) -> 
         started = CLOCK.monotonic()
         await act(number)
         taken.append(1000 * (CLOCK.monotonic() - started))
+        await anyio.sleep(PAUSE_S)
     taken.sort()
     return taken[len(taken) // 2], taken[int(0.99 * len(taken))]
 
@@ -128,7 +133,20 @@ async def stream() -> None:
             sys.stdout.write(f"server's memory: {before} kB, after: {resident_kb(pid)} kB\n")
 
 
+async def lines() -> None:
+    """Measure how fast the stream's lines become quotes, with no network in between."""
+    double, ticks = Double(), Ticks()
+    double.price_streams = [ticks]
+    async with desk(double, silence_s=60) as broker:
+        await broker.get_quotes(("EUR_USD",))
+        started = CLOCK.monotonic()
+        await until(lambda: ticks.sent == TICKS)
+        taken = CLOCK.monotonic() - started
+    sys.stdout.write(f"lines of the price stream taken in: {TICKS / taken:.0f} a second\n")
+
+
 async def main() -> None:
+    await lines()
     await calls()
     await stream()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

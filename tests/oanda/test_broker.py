@@ -263,6 +263,37 @@ def test_that_an_order_never_came_is_asked_of_oanda_and_not_of_the_book() -> Non
     run(scene)
 
 
+def test_an_order_of_somebody_else_that_looks_alike_is_no_doubt_where_ids_are_carried() -> None:
+    async def scene() -> None:
+        double = Double()
+        double.answers[ORDERS] = lost(double, market(1, None), fill(2, 1))
+        async with desk(double) as broker:
+            await refusal(broker.place_order(buy()))
+            error = await refusal(broker.get_order(client_order_id="a"))
+            assert error.code is ErrorCode.NOT_FOUND
+
+    run(scene)
+
+
+def test_looking_far_back_changes_nothing_that_is_known_now() -> None:
+    async def scene() -> None:
+        double = Double(hedging=True)
+        double.trades = [TRADE | {"currentUnits": "400"}]
+        old = market(1, "a") | {
+            "type": "MARKET",
+            "state": "FILLED",
+            "createTime": TIME,
+            "fillingTransactionID": "2",
+        }
+        double.answers["GET", "/orders/@a"] = ok({"order": old})
+        double.answers["GET", "/transactions/2"] = ok({"transaction": fill(2, 1)})
+        async with desk(double) as broker:
+            await broker.get_order(client_order_id="a")
+            assert broker.diary.book.trades["2"].units == Decimal(400)
+
+    run(scene)
+
+
 def test_an_order_from_before_the_book_is_found_by_its_id() -> None:
     async def scene() -> None:
         double = Double()

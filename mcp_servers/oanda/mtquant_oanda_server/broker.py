@@ -442,7 +442,7 @@ class OandaBroker(Broker):
                     raise
         if found is None:
             intent = self._intents.get(client_order_id)
-            if intent is None:
+            if intent is None or not self._nameless(intent):
                 raise _no_order()
             found = await self._alike(intent)
         return replace(self._named(found), client_order_id=client_order_id)
@@ -455,11 +455,16 @@ class OandaBroker(Broker):
         intent = self._intents.get(client_order_id)
         return book.report(intent.order_id) if intent and intent.order_id else None
 
+    def _nameless(self, intent: Intent) -> bool:
+        """Tell whether OANDA is given no client order id with it, and so can't find it by one."""
+        return bool(intent.trade_id) or not self._settings.client_extensions
+
     async def _from_far(self, specifier: str) -> OrderReport:
         """Return the report of an order from before the book; raises Refused (not_found)."""
         account = self._settings.account_id
         book = Book(hedging=self._hedging)
-        book.trades = self.diary.book.trades
+        known = self.diary.book.trades.items()
+        book.trades = {key: replace(each) for key, each in known}
         told: Json | None = None
         for _ in range(100):  # a chain of replacements, followed to its end
             request = OrderDetails(account, orderID=specifier)
@@ -657,8 +662,7 @@ class OandaBroker(Broker):
 
     async def _send(self, intent: Intent, request: APIRequest) -> OrderReport:
         """Send what makes an order, and return what became of it; raise where that is a refusal."""
-        alone = bool(intent.trade_id) or not self._settings.client_extensions
-        self._intents.begin(intent, alone=alone)
+        self._intents.begin(intent, alone=self._nameless(intent))
         try:
             answer = await self.venue.ask(request)
         except Refused as error:

@@ -53,6 +53,11 @@ class Intents:
         """Close the file."""
         self._db.close()
 
+    def __del__(self) -> None:
+        """Close what its holder left open: a broker may be entered again after it was left."""
+        if hasattr(self, "_db"):
+            self._db.close()
+
     def begin(self, intent: Intent, *, alone: bool) -> None:
         """Write down what will be sent next, before it is.
 
