@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,7 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # of schemathesis and what it uses
     pytest.mark.timeout(600),
 ]
-EXAMPLES = 20
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "20"))
 ORDERS = (
     "MarketOrderRequest",
     "LimitOrderRequest",
