@@ -13,6 +13,7 @@ import anyio
 import httpx2
 import pytest
 from tests.oanda.double import (
+    ACCOUNT,
     TIME,
     TOKEN,
     Answer,
@@ -607,6 +608,21 @@ def test_the_token_is_in_no_result_no_error_and_no_log(caplog: pytest.LogCapture
     with caplog.at_level(logging.DEBUG):
         run(scene)
     assert TOKEN not in caplog.text
+
+
+def test_a_live_account_is_looked_at_only_until_its_number_is_said() -> None:
+    async def scene() -> None:
+        double = Double()
+        async with desk(double, url="", environment="live") as broker:
+            assert (await broker.get_account()).environment is Environment.LIVE
+            assert double.seen[0].url.host == "api-fxtrade.oanda.com"
+            for number, trades in ((None, False), ("another", False), (ACCOUNT, True)):
+                async with Remote(serve(broker, live_account=number)) as remote:
+                    tools = (await remote.get_capabilities()).tools
+                    assert ("place_order" in tools) is trades
+                    assert ("cancel_order" in tools) is trades
+
+    run(scene)
 
 
 def test_a_market_that_is_closed_is_told() -> None:
