@@ -40,7 +40,8 @@ CATALOGUE = load_catalogue()
 WALK = {"seed": 3, "bars": 260, "timeframe": "H1"}
 
 
-@pytest.fixture(params=["asyncio", "trio"])
+# Both see the same engine: the second library is the slow tests' to run.
+@pytest.fixture(params=["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

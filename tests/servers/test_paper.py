@@ -832,7 +832,8 @@ async def every_order(broker: Broker) -> list[OrderReport]:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize("kills", [5, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [40])
 async def test_sigkill_loses_no_acknowledged_order(
     kills: int, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
