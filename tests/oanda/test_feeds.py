@@ -118,6 +118,26 @@ def test_what_happened_while_the_stream_was_away_is_asked_for() -> None:
     run(scene)
 
 
+def test_those_who_wait_without_a_stream_ask_now_and_then_and_wake_nobody_for_nothing() -> None:
+    async def scene() -> None:
+        double = Double()
+
+        def broken(request: httpx2.Request) -> httpx2.Response:
+            raise httpx2.ConnectError("no", request=request)
+
+        double.answers["GET", "/transactions/stream"] = broken
+        async with desk(double) as broker:
+            cursor = (await broker.get_changes()).cursor
+            before = len(double.seen)
+            async with anyio.create_task_group() as group:
+                for _ in range(5):
+                    group.start_soon(lambda: broker.get_changes(since=cursor, wait_s=1.5))
+            # Five callers: each asks when it comes, after a second, and a stream that is tried.
+            assert len(double.seen) - before < 30
+
+    run(scene)
+
+
 def test_a_heartbeat_that_tells_of_more_than_came_makes_it_ask() -> None:
     async def scene() -> None:
         double = Double()

@@ -37,6 +37,8 @@ _PAGE = 1000
 _REST_FRESH_S = 0.25
 """How long a price that was asked for is served again while no stream vouches for it."""
 _OFFSETS = 12
+_ASK_S = 1.0
+"""How often a wait for changes asks while no stream lives."""
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _log = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -117,13 +119,15 @@ class Diary:
         Raises BrokerError.
         """
         async with self._lock:
-            since = {"sinceTransactionID": str(self.book.last)}
+            before = self.book.last
+            since = {"sinceTransactionID": str(before)}
             request = AccountChanges(self._settings.account_id, params=since)
             answer = await self._venue.ask(request)
             self._apply(self.book, answer["changes"].get("transactions") or ())
             changed = {key: each for key, each in answer["state"].items() if each is not None}
             self.account |= {key: each for key, each in changed.items() if isinstance(each, str)}
-            self._wake()
+            if self.book.last > before:
+                self._wake()
             return self.account
 
     async def reach(self, after: int) -> None:
@@ -135,6 +139,7 @@ class Diary:
     async def catch_up(self) -> None:
         """Ask for all transactions after the last that is in the book; raises BrokerError."""
         async with self._lock:
+            before = self.book.last
             while True:
                 since = self.book.last
                 request = TransactionsSinceID(self._settings.account_id, params={"id": str(since)})
@@ -144,7 +149,10 @@ class Diary:
                 # What the number promises and the answer lacks is asked for again, never skipped.
                 if self.book.last >= last or self.book.last == since:
                     break
-            self._wake()
+            if (
+                self.book.last > before
+            ):  # who waits asks by himself: none may wake another for nothing
+                self._wake()
 
     async def fresh(self) -> None:
         """Make sure that the book is of now: by the stream while it lives, else by asking."""
@@ -167,13 +175,14 @@ class Diary:
             await self.catch_up()
 
     async def wait(self, after: int) -> None:
-        """Return once the book is beyond ``after``."""
+        """Return once the book is beyond ``after``; while no stream lives, ask every second."""
         while self.book.last <= after:
             if self.alive:
                 await self._changed.wait()
-            else:
-                with anyio.move_on_after(1):
-                    await self._changed.wait()
+                continue
+            with anyio.move_on_after(_ASK_S):
+                await self._changed.wait()
+            if self.book.last <= after and not self.alive:
                 await self.catch_up()
 
     def _apply(self, book: Book, transactions: Iterable[Json]) -> None:

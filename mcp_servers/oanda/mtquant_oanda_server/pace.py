@@ -41,12 +41,26 @@ class Pace:
         """Let nothing pass for so long: the venue asked for it."""
         self._blocked_until = max(self._blocked_until, self._clock.monotonic() + seconds)
 
+    async def unblocked(self) -> None:
+        """Wait until the venue takes acts again; raises Refused where that is too far away."""
+        await self._wait(self._clock.monotonic(), self._blocked_until)
+
     async def pass_one(self) -> None:
-        """Wait for a turn; raises Refused where it is too far away."""
+        """Wait for a turn and take it; raises Refused where it is too far away."""
         now = self._clock.monotonic()
         turn = max(now, self._blocked_until)
         if len(self._turns) == self._most:
             turn = max(turn, self._turns[0] + self._window_s)
+        self._check(now, turn)
+        self._turns.append(turn)
+        await self._wait(now, turn)
+
+    async def _wait(self, now: float, turn: float) -> None:
+        self._check(now, turn)
+        if turn > now:
+            await anyio.sleep(turn - now)
+
+    def _check(self, now: float, turn: float) -> None:
         if turn - now > self._patience_s:
             raise Refused(
                 ErrorCode.RATE_LIMITED,
@@ -55,6 +69,3 @@ class Pace:
                 retry=Retry.SAFE,
                 retry_after_s=turn - now,
             )
-        self._turns.append(turn)
-        if turn > now:
-            await anyio.sleep(turn - now)

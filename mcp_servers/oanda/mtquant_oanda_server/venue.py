@@ -139,7 +139,7 @@ class Venue:
             lanes.total_tokens += self._connections.left() > 1  # one is for a stream that breaks
 
     async def _ask(self, request: APIRequest) -> Json:
-        await self._requests.pass_one()
+        await self._requests.unblocked()
         writes = str(request.method) in _WRITES
         sending = _Sending()
         started = self._clock.monotonic()
@@ -181,6 +181,8 @@ class Venue:
             if event == "connection.connect_tcp.started":
                 await self._connections.pass_one()
             elif event.endswith("send_request_headers.started"):
+                # Counted as it leaves, and not when it began to wait for a connection.
+                await self._requests.pass_one()
                 sending.written = True
 
         return trace
@@ -191,13 +193,15 @@ class Venue:
         if status == _TOO_MANY:
             wait_s = _seconds(answer.headers.get("retry-after"))
             self._requests.block(wait_s)
+            told = _object(answer.content) or {}
             raise Refused(
                 ErrorCode.RATE_LIMITED,
-                "OANDA takes no more requests for now",
+                f"OANDA takes no more for now: {told.get('errorMessage') or 'HTTP 429'}",
                 outcome=Outcome.NOT_SENT,
                 retry=Retry.SAFE,
                 retry_after_s=wait_s,
                 broker_code=str(status),
+                broker_text=str(told.get("errorMessage") or "") or None,
             )
         body = _object(answer.content)
         if status >= _SERVER_FAULT or (body is None and answer.is_success):
@@ -225,7 +229,7 @@ class Venue:
                 self._settings.silence_s, connect=self._settings.connect_timeout_s
             ),
         )
-        await self._requests.pass_one()
+        await self._requests.unblocked()
         try:
             with anyio.fail_after(self._settings.timeout_s):
                 response = await self._client.send(built, stream=True)
