@@ -35,7 +35,7 @@ class Served:
         return requests.get(self.path(path), headers=HEADERS, timeout=PATIENCE_S, **more)
 
     def order(self, **fields: object) -> requests.Response:
-        body = {"order": {"type": "MARKET", "instrument": "EUR_USD", "units": "100"} | fields}
+        body: Any = {"order": {"type": "MARKET", "instrument": "EUR_USD", "units": "100"} | fields}
         return requests.post(self.path("/orders"), json=body, headers=HEADERS, timeout=PATIENCE_S)
 
 

@@ -69,7 +69,8 @@ class Client:
         if against is None or where.path.endswith("/stream"):
             return
         path = where.path.removeprefix("/v3")
-        method, sent = str(answer.request.method), answer.request.body
+        method = str(answer.request.method)
+        sent: Any = answer.request.body
         body = json.loads(sent) if sent else None
         problems = against.check_request(method, path, parse_qs(where.query), body)
         problems += against.check_answer(method, path, answer.status_code, answer.json())
