@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
 from mtquant.anchor import Anchor
@@ -141,7 +141,7 @@ class Engine:
         )
         self._broken_stores: set[str] = set()
         self._group: TaskGroup | None = None
-        self._stopping = False
+        self._stopping = self._past = False
         self._flushed = 0.0
         self._anchored = -math.inf
         self._unanchored = False
@@ -163,9 +163,10 @@ class Engine:
             self.wiring.decider.hearing.settle(self.book)
             if first is not None:
                 first(self)
+            shelter = anyio.CancelScope(shield=True)
             async with anyio.create_task_group() as around:
-                group = self._group = self.reconciler.group = await around.start(_sheltered)
                 try:
+                    group = await self._shelter(around, shelter)
                     for link in self.wiring.links.values():
                         self._open_lane(group, link)
                         self._start(group, link)
@@ -178,9 +179,30 @@ class Engine:
                     self._stopping = True
                     with anyio.CancelScope(shield=True):
                         await self.idle()
-                    group.cancel_scope.cancel()
+                    self._past = True
+                    shelter.cancel()
         finally:
             self._close()
+
+    async def _shelter(self, around: TaskGroup, shelter: anyio.CancelScope) -> TaskGroup:
+        """Return a group that a cancelled run doesn't cut off in the middle of an order.
+
+        It ends with ``shelter``. Not by ``around.start``, which would wait for ever where the run
+        is cancelled before it: the group is out of that cancellation's reach.
+        """
+        ready = anyio.Event()
+
+        async def hold() -> None:
+            with shelter:
+                async with anyio.create_task_group() as group:
+                    self._group = self.reconciler.group = group
+                    ready.set()
+                    await anyio.sleep_forever()
+
+        around.start_soon(hold)
+        await ready.wait()
+        assert self._group is not None  # noqa: S101 - for the type checker: it is ready
+        return self._group
 
     def _start(self, group: TaskGroup, link: Link) -> None:
         async def connected(session: Session) -> None:
@@ -276,7 +298,7 @@ class Engine:
         An engine that is past its end sends nothing: what was wished is decided afresh at the next
         start.
         """
-        if self._group is None or self._group.cancel_scope.cancel_called:
+        if self._group is None or self._past or self._group.cancel_scope.cancel_called:
             return
         ticket = self.desk.register(effect)
         first_choice = self.wiring.preference(ticket.instrument)[0]
@@ -492,17 +514,6 @@ class Engine:
             self._store(lambda it: it.close())
             self.write_status()
             self.wiring.journal.close()
-
-
-async def _sheltered(*, task_status: TaskStatus[TaskGroup]) -> None:
-    """Hold a group that a cancelled run doesn't cut off in the middle of an order.
-
-    It ends when it is cancelled itself.
-    """
-    with anyio.CancelScope(shield=True):
-        async with anyio.create_task_group() as group:
-            task_status.started(group)
-            await anyio.sleep_forever()
 
 
 def _keep_equity(

@@ -395,6 +395,15 @@ async def test_a_run_that_is_cancelled_waits_for_the_orders_it_has_handed_out(
     assert not [each for each in desk_of_orders.tickets.values() if each.stage is Stage.SENT]
 
 
+async def test_a_run_that_is_cancelled_before_it_begins_ends(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    with desk.engine() as (engine, feed, _), anyio.CancelScope() as scope:
+        scope.cancel()
+        await engine.run(feed)
+    assert scope.cancelled_caught
+    assert desk.venues["paper-a"].placed == 0
+
+
 async def test_a_journal_that_fails_in_mid_order_ends_the_run(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     with desk.engine() as (engine, feed, _):
