@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,6 +24,8 @@ from mtquant.orders import MOVES
 UNREACHED = {"in_doubt -> refused": "a person says so, and here nobody can know"}
 MANY = 500
 """From so many seeds on, each fault and each move of an order must have been met."""
+PATIENCE_S = 300.0
+"""A run takes a second or two; one that takes so long will not end."""
 SEEDS_FILE = Path(__file__).with_name("seeds.txt")
 
 
@@ -142,7 +143,15 @@ def _simulated(seeds: list[int], kinds: tuple[str, ...], jobs: int) -> Iterator[
         return
     # Not by fork: what a process holds open (SQLite, trio) is its own.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(simulate, kinds=kinds), seeds, chunksize=4)
+        runs = [pool.submit(simulate, seed, kinds) for seed in seeds]
+        for seed, run in zip(seeds, runs, strict=True):
+            try:
+                yield run.result(PATIENCE_S)
+            except TimeoutError:
+                _print(f"FAILED seed {seed}: it hangs; what comes after it isn't run")
+                for process in pool._processes.values():
+                    process.kill()
+                sys.exit(1)
 
 
 def _print(text: str) -> None:
