@@ -49,7 +49,8 @@ class Person:
                 if working == [] and held == []:
                     return
                 for each in working or ():
-                    await self._say(engine, "cancel", order=each["order_id"], by="person")
+                    order, broker = each["order_id"], each["account"]
+                    await self._say(engine, "cancel", order=order, broker=broker, by="person")
                 if held:
                     await self._say(engine, "close", symbol=SYMBOL, by="person")
                 await anyio.sleep(1)
