@@ -89,6 +89,24 @@ class ManualClock:
         self._now = max(self._now, now)
 
 
+class PassingClock:
+    """A market's time: it passes ``speed`` times as fast as ``clock``, from ``begin`` on.
+
+    ``opened`` is what ``clock`` showed then; both in nanoseconds since the epoch, UTC.
+    """
+
+    def __init__(self, clock: Clock, opened: int, begin: int, speed: float) -> None:
+        self._clock, self._opened, self._begin, self._speed = clock, opened, begin, speed
+
+    def now(self) -> int:
+        """Return the market's time in nanoseconds UTC."""
+        return self._begin + round((self._clock.now() - self._opened) * self._speed)
+
+    def seconds_until(self, time: int) -> float:
+        """Return how many real seconds pass until the market's ``time``."""
+        return max(0.0, (time - self.now()) / SECOND / self._speed)
+
+
 class Ids:
     """Makes client order ids: 26 characters that sort by time (the ULID layout).
 

@@ -141,7 +141,7 @@ class Engine:
         )
         self._broken_stores: set[str] = set()
         self._group: TaskGroup | None = None
-        self._stopping = self._past = False
+        self._stopping = False
         self._flushed = 0.0
         self._anchored = -math.inf
         self._unanchored = False
@@ -167,6 +167,7 @@ class Engine:
             async with anyio.create_task_group() as around:
                 try:
                     group = await self._shelter(around, shelter)
+                    self._group = self.reconciler.group = group
                     for link in self.wiring.links.values():
                         self._open_lane(group, link)
                         self._start(group, link)
@@ -179,30 +180,32 @@ class Engine:
                     self._stopping = True
                     with anyio.CancelScope(shield=True):
                         await self.idle()
-                    self._past = True
+                    # From here on nothing is begun: whoever looks for the group finds none.
+                    self._group = self.reconciler.group = None
                     shelter.cancel()
         finally:
             self._close()
 
-    async def _shelter(self, around: TaskGroup, shelter: anyio.CancelScope) -> TaskGroup:
+    @staticmethod
+    async def _shelter(around: TaskGroup, shelter: anyio.CancelScope) -> TaskGroup:
         """Return a group that a cancelled run doesn't cut off in the middle of an order.
 
         It ends with ``shelter``. Not by ``around.start``, which would wait for ever where the run
         is cancelled before it: the group is out of that cancellation's reach.
         """
+        groups: list[TaskGroup] = []
         ready = anyio.Event()
 
         async def hold() -> None:
             with shelter:
                 async with anyio.create_task_group() as group:
-                    self._group = self.reconciler.group = group
+                    groups.append(group)
                     ready.set()
                     await anyio.sleep_forever()
 
         around.start_soon(hold)
         await ready.wait()
-        assert self._group is not None  # noqa: S101 - for the type checker: it is ready
-        return self._group
+        return groups[0]
 
     def _start(self, group: TaskGroup, link: Link) -> None:
         async def connected(session: Session) -> None:
@@ -298,7 +301,7 @@ class Engine:
         An engine that is past its end sends nothing: what was wished is decided afresh at the next
         start.
         """
-        if self._group is None or self._past or self._group.cancel_scope.cancel_called:
+        if self._group is None or self._group.cancel_scope.cancel_called:
             return
         ticket = self.desk.register(effect)
         first_choice = self.wiring.preference(ticket.instrument)[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.kernel.fake_broker import FakeBroker, order
-from tests.kernel.test_reconcile import EUR, START, Desk, anyio_backend
+from tests.kernel.test_reconcile import EUR, ORDER, START, Desk, anyio_backend
 
 from mtquant.contract import Broker
 from mtquant.decide import Submit
@@ -29,14 +29,6 @@ from mtquant.wire import Remote, serve
 
 __all__ = ["anyio_backend"]
 D = Decimal
-ORDER = OrderRequest(
-    client_order_id="c1",
-    instrument=EUR,
-    side=Side.BUY,
-    order_type=OrderType.MARKET,
-    quantity=D(1000),
-    time_in_force=TimeInForce.FOK,
-)
 VOID = Refused("not_found", "there is none, and never will be", fenced=True)
 UNSENT = {"outcome": Outcome.NOT_SENT}
 

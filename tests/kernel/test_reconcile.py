@@ -59,6 +59,14 @@ from mtquant.symbols import Spelling
 D = Decimal
 START = 1_768_219_200 * SECOND
 EUR = "EUR/USD"
+ORDER = OrderRequest(
+    client_order_id="c1",
+    instrument=EUR,
+    side=Side.BUY,
+    order_type=OrderType.MARKET,
+    quantity=D(1000),
+    time_in_force=TimeInForce.FOK,
+)
 
 
 @pytest.fixture
@@ -389,15 +397,7 @@ async def test_an_execution_between_the_questions_is_not_accepted_as_well(
 
 @pytest.mark.anyio
 async def test_nothing_is_accepted_while_an_order_is_in_doubt(desk: Desk) -> None:
-    order = OrderRequest(
-        client_order_id="c1",
-        instrument=EUR,
-        side=Side.BUY,
-        order_type=OrderType.MARKET,
-        quantity=D(1000),
-        time_in_force=TimeInForce.FOK,
-    )
-    ticket = desk.desk.register(Submit(account="a", order=order))
+    ticket = desk.desk.register(Submit(account="a", order=ORDER))
     desk.link.balance = D(99_000)
     with pytest.raises(ConfigError, match=r"order c1 \(EUR/USD\) at a is being sent"):
         await desk.reconciler.accept(desk.link, "ann", "why not")
@@ -498,15 +498,7 @@ async def test_a_deposit_that_is_still_expected_is_measured_from_what_was_accept
 async def test_an_order_whose_executions_cant_be_had_is_looked_up_and_not_forgotten(
     desk: Desk,
 ) -> None:
-    order = OrderRequest(
-        client_order_id="c1",
-        instrument=EUR,
-        side=Side.BUY,
-        order_type=OrderType.MARKET,
-        quantity=D(1000),
-        time_in_force=TimeInForce.FOK,
-    )
-    effect = Submit(account="a", order=order)
+    effect = Submit(account="a", order=ORDER)
     ticket = desk.desk.register(effect)
     report = SimpleNamespace(
         client_order_id="c1", order_id="O1", instrument=EUR, fills=(), filled_quantity=D(1000)

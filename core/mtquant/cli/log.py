@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from mtquant.cli.reading import journal_of
 from mtquant.clock import format_time
-from mtquant.config import load_config
 from mtquant.errors import ConfigError
 from mtquant.trail import parts
-from mtquant.volumes import PRESENT
 
 SAID = ("told", "verdict", "order", "fill")
 """The kinds that are shown unless others are asked for."""
@@ -25,14 +23,8 @@ def show_log(path: Path, kinds: Sequence[str], last: int, *, as_json: bool) -> N
 
     Raises ConfigError where no engine has run here, or the journal has no such kind.
     """
-    folder = Path(load_config(path).engine.state_dir)
-    if not (folder / PRESENT).exists():
-        raise ConfigError(str(folder), "no engine has run here", f"mtquant run --config {path}")
-    try:
+    with journal_of(path) as folder:
         rows = _newest(folder, kinds, last)
-    except sqlite3.Error as error:
-        remedy = "`mtquant audit verify` says how much of it holds."
-        raise ConfigError(str(folder), f"the journal can't be read: {error}", remedy) from error
     out = Console()
     for time, kind, text in rows:
         body = json.loads(text)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from mtquant.cli.reading import journal_of
 from mtquant.cli.tables import out
-from mtquant.config import load_config
 from mtquant.errors import ConfigError
 from mtquant.trail import parts
-from mtquant.volumes import PRESENT
 
 
 def show_check(answer: dict[str, Any]) -> int:
@@ -47,14 +45,8 @@ def look_up(path: Path, order: str, broker: str | None) -> dict[str, Any]:
 
     Raises ConfigError where the journal knows no such order, or several.
     """
-    folder = Path(load_config(path).engine.state_dir)
-    if not (folder / PRESENT).exists():
-        raise ConfigError(str(folder), "no engine has run here", f"mtquant run --config {path}")
-    try:
+    with journal_of(path) as folder:
         found = _found(folder, order, broker)
-    except sqlite3.Error as error:
-        remedy = "`mtquant audit verify` says how much of it holds."
-        raise ConfigError(str(folder), f"the journal can't be read: {error}", remedy) from error
     if found is None:
         remedy = "`mtquant log --kind order` lists those there are."
         raise ConfigError("order", f"the journal knows no {order!r}", remedy)

@@ -1,6 +1,7 @@
 """The simulated exchange that paper trading, backtests and simulators share."""
 
 from mtquant.exchange.record import Change, Snapshot
+from mtquant.exchange.recorded import Recorded, Step
 from mtquant.exchange.settings import (
     ORDER_TYPES,
     ExchangeSettings,
@@ -20,7 +21,9 @@ __all__ = [
     "ExchangeSettings",
     "Faults",
     "PaperSettings",
+    "Recorded",
     "Snapshot",
+    "Step",
     "Terms",
     "instrument",
 ]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mtquant.clock import Clock
+from mtquant.clock import Clock, PassingClock
 from mtquant.contract import Source
 from mtquant.errors import ConfigError, ErrorCode, Outcome, Refused
 from mtquant.exchange import PaperSettings
@@ -29,7 +29,7 @@ from mtquant.model import (
 )
 from mtquant.simulated_broker import SimulatedBroker
 from mtquant_paper_server.faults import FaultMaker
-from mtquant_paper_server.market import Market, PassingClock
+from mtquant_paper_server.market import Market
 
 _POLL_LIMIT_S = 0.25
 
@@ -190,8 +190,8 @@ class PaperBroker(SimulatedBroker):
         if timeframe is not self._market.timeframe or bars is None:
             raise Refused(
                 ErrorCode.UNSUPPORTED,
-                f"only {self._market.sides(ours)} prices of timeframe {self._market.timeframe} are"
-                " recorded",
+                f"only {self._market.in_words(ours)} prices of timeframe"
+                f" {self._market.timeframe} are recorded",
                 outcome=Outcome.NOT_SENT,
             )
         self.sync()

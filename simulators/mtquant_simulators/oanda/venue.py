@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from mtquant.clock import Clock
+from mtquant.clock import Clock, PassingClock
 from mtquant.contract import Source
 from mtquant.errors import ConfigError
 from mtquant_simulators.oanda.account import Account
-from mtquant_simulators.oanda.prices import Tape, VenueClock
+from mtquant_simulators.oanda.prices import Tape
 from mtquant_simulators.oanda.settings import OandaSettings
 from mtquant_simulators.oanda.text import name_of
 
@@ -35,7 +35,7 @@ class Venue:
     def __init__(self, settings: OandaSettings, source: Source[Any], clock: Clock) -> None:
         self.settings = settings
         self.tape = Tape(settings, source, clock.now())
-        self._clock = VenueClock(clock, clock.now(), self.tape.begin, settings.speed)
+        self._clock = PassingClock(clock, clock.now(), self.tape.begin, settings.speed)
         self.time = self.tape.begin
         self.names = {name_of(symbol): symbol for symbol in self.tape.symbols}
         self.accounts = {
