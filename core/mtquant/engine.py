@@ -10,6 +10,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -144,7 +145,7 @@ class Engine:
         self._stopping = False
         self._flushed = 0.0
         self._anchored = -math.inf
-        self._unanchored = False
+        self._unanchored = self._unstated = False
 
     async def run(
         self,
@@ -242,7 +243,7 @@ class Engine:
                 differing={name: link.differing for name, link in self.wiring.links.items()},
             )
         )
-        self.write_status()
+        self._keep_status()
 
     def emit(self, event: Event) -> tuple[Effect, ...]:
         """Take one event to the decider, set what follows going, and return what that was."""
@@ -435,7 +436,7 @@ class Engine:
             self._flushed = anyio.current_time()
             self.wiring.journal.flush()
             self._anchor()
-            self.write_status()
+            self._keep_status()
         self.wiring.observer.on_step(time, self)
 
     def _anchor(self, *, last: bool = False) -> None:
@@ -496,8 +497,21 @@ class Engine:
             ],
         }
 
-    def write_status(self) -> None:
-        """Write the snapshot where ``mtquant status`` reads it, whole or not at all."""
+    def _keep_status(self) -> None:
+        """Write the snapshot where ``mtquant status`` reads it, whole or not at all.
+
+        A disk that refuses stops no trading here: it is an alarm, once until it works again.
+        """
+        try:
+            self._write_status()
+        except OSError as error:
+            if not self._unstated:
+                self.tell(Tell(level=Level.ALARM, message=f"the status can't be written: {error}"))
+            self._unstated = True
+        else:
+            self._unstated = False
+
+    def _write_status(self) -> None:
         path = self.wiring.status_file
         if path is None:
             return
@@ -515,7 +529,8 @@ class Engine:
             pass
         finally:
             self._store(lambda it: it.close())
-            self.write_status()
+            with suppress(OSError):  # if its disk refuses as well, the journal says so next
+                self._write_status()
             self.wiring.journal.close()
 
 

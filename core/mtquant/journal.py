@@ -54,6 +54,7 @@ class Journal:
         self.folder = folder
         self._clock = clock
         self._lock = None
+        self._failure = ""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _locked(folder / "journal.lock", folder / "journal.pid")
@@ -78,8 +79,9 @@ class Journal:
     def append(self, kind: str, body: dict[str, Any], *, durable: bool = False) -> Entry:
         """Append an entry; with ``durable`` it, and all before it, are on disk on return.
 
-        Raises JournalError where the disk refuses: then nothing may be sent.
+        Raises JournalError where the disk refuses, once and for all: nothing may be sent then.
         """
+        self._require_whole()
         entry = Entry(self._seq + 1, self._clock.now(), kind, body)
         text = to_json(body)
         head = chained(self.head, entry.seq, entry.time, kind, text)
@@ -93,17 +95,31 @@ class Journal:
             if durable:
                 self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise JournalError(f"the journal can't be written: {error}") from error
+            raise self.broken(str(error)) from error
         self._seq, self.head = entry.seq, head
         return entry
 
     def flush(self) -> None:
-        """Put what was appended on disk. Raises JournalError where the disk refuses."""
+        """Put what was appended on disk. Raises JournalError as :meth:`append` does."""
+        self._require_whole()
         try:
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise JournalError(f"the journal can't be written: {error}") from error
+            raise self.broken(str(error)) from error
+
+    def broken(self, why: str) -> JournalError:
+        """Take no entry any more, and return the error that says so.
+
+        Whoever met the failure may have acted on what wasn't written, and SQLite may have undone
+        what it held before: what is on disk is the truth, for the next start to begin from.
+        """
+        self._failure = f"the journal can't be written: {why}"
+        return JournalError(self._failure)
+
+    def _require_whole(self) -> None:
+        if self._failure:
+            raise JournalError(self._failure)
 
     def entries(self, *kinds: str) -> Iterator[Entry]:
         """Yield the entries of ``kinds``, or all that aren't archived, oldest first.
@@ -216,11 +232,13 @@ class Journal:
         return old
 
     def close(self) -> None:
-        """Flush, close and let another engine in."""
-        self.flush()
-        self._db.close()
-        if self._lock is not None:
-            self._lock.close()
+        """Flush, close and let another engine in; it is closed where the disk refuses too."""
+        try:
+            self.flush()
+        finally:
+            self._db.close()
+            if self._lock is not None:
+                self._lock.close()
 
 
 def _locked(path: Path, holder: Path) -> sqlite3.Connection:

@@ -90,7 +90,10 @@ class Doubt:
 
 @dataclass(slots=True, kw_only=True)
 class Ticket:
-    """One order of ours, from its intent at ``time`` on."""
+    """One order of ours, from its intent at ``time`` on.
+
+    ``heard`` is what the account's changes told of it while its answer was awaited.
+    """
 
     client_order_id: str
     account: str
@@ -103,6 +106,7 @@ class Ticket:
     status: OrderStatus = OrderStatus.PENDING_NEW
     was_in_doubt: bool = False
     doubt: Doubt | None = None
+    heard: OrderReport | None = None
 
     @property
     def settled(self) -> bool:
@@ -210,11 +214,16 @@ class OrderDesk:
             else:
                 report = await link.close(effect.close)
         except OutcomeUnknown as error:
-            self._doubt(ticket, str(error))
+            if ticket.heard is None:
+                self._doubt(ticket, str(error))
         except Refused as error:
             await self._refused(link, ticket, error)
         else:
             await self._answered(link, ticket, report)
+        if ticket.heard is not None:
+            # The changes come in their order, so they are never older than the answer.
+            heard, ticket.heard = ticket.heard, None
+            await self._answered(link, ticket, heard)
 
     async def _answered(self, link: Link, ticket: Ticket, report: OrderReport) -> None:
         try:
@@ -333,7 +342,9 @@ class OrderDesk:
 
     async def _take_report(self, link: Link, report: OrderReport) -> None:
         ticket = self.tickets.get(report.client_order_id or "")
-        if ticket is not None and ticket.stage in {Stage.IN_DOUBT, Stage.ACKNOWLEDGED}:
+        if ticket is not None and ticket.stage is Stage.SENT:
+            ticket.heard = report
+        elif ticket is not None and ticket.stage in {Stage.IN_DOUBT, Stage.ACKNOWLEDGED}:
             await self._acknowledge(link, ticket, report)
         key = (link.name, report.order_id)
         if ticket is None and report.client_order_id is not None and key not in self._foreign:

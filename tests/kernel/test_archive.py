@@ -56,6 +56,7 @@ ASKED_AGAIN = {
     (AccountBook, "quotes"): "the broker is asked",
     (AccountBook, "portfolio"): "is made with the account's book",
     (AccountBook, "differing"): "the books are compared at each connection",
+    (Ticket, "heard"): "a journal is left when no order is on its way: it is looked up afresh",
 }
 """The fields that recovery doesn't rebuild, and why not. All others have to be carried."""
 

@@ -22,7 +22,15 @@ from mtquant.errors import (
     ReconciliationError,
     Refused,
 )
-from mtquant.model import OrderReport, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
+from mtquant.model import (
+    Changes,
+    OrderReport,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+)
 from mtquant.orders import Stage, Ticket
 from mtquant.pool import first_able
 from mtquant.wire import Remote, serve
@@ -155,6 +163,32 @@ async def test_of_two_reports_that_cross_the_older_reopens_nothing(desk: Desk) -
     await desk.desk._take_report(desk.link, report(OrderStatus.NEW))
     assert ticket.status is OrderStatus.CANCELED
     assert not working
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "answer",
+    [report(OrderStatus.NEW), OutcomeUnknown("cut off")],
+    ids=["an older report", "none"],
+)
+async def test_what_is_heard_of_an_order_while_its_answer_is_awaited_isnt_forgotten(
+    desk: Desk, answer: object
+) -> None:
+    line = Line(desk, answer)
+
+    async def changes(since: str | None, wait_s: float = 0) -> Changes:  # noqa: ARG001 - its base's
+        return Changes(orders=(report(OrderStatus.CANCELED),), fills=(), cursor="1", more=False)
+
+    async def place(_: OrderRequest) -> OrderReport:
+        await desk.desk.catch_up(desk.link)
+        return _said(answer)
+
+    desk.link.place, desk.link.changes = place, changes  # type: ignore[method-assign, assignment]
+    ticket = await send(desk)
+    assert (ticket.stage, ticket.status) == (Stage.ACKNOWLEDGED, OrderStatus.CANCELED)
+    assert not desk.book.account("a").working
+    assert not desk.told
+    assert line.fences == 0
 
 
 @pytest.mark.anyio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -77,3 +78,25 @@ def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalError, match="can't be opened"):
         Journal(tmp_path / "file", ManualClock())
+
+
+def test_a_full_disk_ends_a_journal_for_good_and_harms_nothing_on_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, ManualClock())
+    journal.append("a", {}, durable=True)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (tmp_path / "journal.db-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        journal.append("b", {})
+        with pytest.raises(JournalError, match="the journal can't be written"):
+            journal.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    # There is room again, and what was appended may be gone: to go on would leave a gap.
+    for write in (lambda: journal.append("c", {}), journal.flush, journal.close):
+        with pytest.raises(JournalError, match="the journal can't be written"):
+            write()
+    again = Journal(tmp_path, ManualClock())
+    assert [each.kind for each in again.entries()] == ["a"]
+    assert again.append("d", {}, durable=True).seq == 2
+    again.close()

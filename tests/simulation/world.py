@@ -87,7 +87,7 @@ class MortalJournal(Journal):
         if self.dead:
             return Entry(0, 0, kind, body)
         if self.full():
-            raise JournalError("the journal can't be written: database or disk is full")
+            raise self.broken("database or disk is full")
         entry = super().append(kind, body, durable=durable)
         self.on_append(kind, body)
         return entry

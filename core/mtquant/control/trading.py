@@ -140,7 +140,10 @@ class Trading:
         if not any(isinstance(each, Submit | Close) for each in effects):
             return answer
         await engine.idle()
-        ticket = engine.desk.tickets[client_order_id]
+        ticket = engine.desk.tickets.get(client_order_id)
+        if ticket is None:
+            problem = f"order {client_order_id} wasn't sent: the engine is ending"
+            raise ConfigError("order", problem, "Ask again once it runs.")
         answer |= {
             "client_order_id": client_order_id,
             "stage": ticket.stage.value,
