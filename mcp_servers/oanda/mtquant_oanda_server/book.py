@@ -362,7 +362,8 @@ def _size(record: Record, trade: Trade | None) -> tuple[Side, Decimal, str]:
 def _status(
     record: Record, filled: Decimal, quantity: Decimal
 ) -> tuple[OrderStatus, Reason | None]:
-    if record.live:
+    # One that was replaced goes on as another, whose transaction is the next to come.
+    if record.live or record.replaced_by:
         return (OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.NEW), None
     why = next((each.reason for each in record.fills if each.reason), None)
     if record.state == "FILLED" and filled >= quantity:
