@@ -17,6 +17,7 @@ from mtquant.covariance import Covariance
 from mtquant.exposures import Exposures
 from mtquant.model import (
     Account,
+    CashFlow,
     Fill,
     Instrument,
     Mode,
@@ -112,11 +113,16 @@ class ExpectedFlow:
     why: str
 
     def arrived(self, gap: Decimal) -> bool:
-        """Tell whether it has come, if the broker's balance is above ours by ``gap`` now.
+        """Tell whether it has come, if the broker's balance is above ours by ``gap`` now."""
+        return _meets(gap - self.gap, self.amount)
 
-        What else moves the balance meanwhile, such as a swap, may be a fiftieth of it.
-        """
-        return abs(gap - self.gap - self.amount) <= abs(self.amount) / 50
+
+def _meets(amount: Decimal, expected: Decimal) -> bool:
+    """Tell whether a change of the balance is one that was expected.
+
+    What else moves the balance meanwhile, such as a swap, may be a fiftieth of it.
+    """
+    return abs(amount - expected) <= abs(expected) / 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +151,9 @@ class AccountBook:
 
     ``external`` is what the account holds that isn't ours: signed base units by symbol.
     ``differing`` is what the broker's record says otherwise, by symbol: nothing is opened there.
+    ``cash_flows`` are the ids of those that the broker has told. ``paid`` is what was paid in or
+    out by his word and isn't in an equity yet that the loss breaker has judged; ``anticipated``
+    what came as a person had said, and he hasn't told yet.
     """
 
     name: str
@@ -168,6 +177,9 @@ class AccountBook:
     portfolio: Portfolio | None = None
     leaving: Leaving | None = None
     expected: ExpectedFlow | None = None
+    cash_flows: set[str] = field(default_factory=set)
+    paid: Decimal = ZERO
+    anticipated: Decimal = ZERO
     differing: Mapping[str, Compared] = field(default_factory=dict)
 
     def see(self, account: Account) -> None:
@@ -183,8 +195,37 @@ class AccountBook:
         """Return the deposit or withdrawal that has come now, if one was expected; else zero."""
         if self.expected is None or not self.expected.arrived(self.gap()):
             return ZERO
-        amount, self.expected = self.expected.amount, None
+        amount = self.expected.amount
+        self.anticipate(amount)
+        return amount
+
+    def anticipate(self, amount: Decimal) -> None:
+        """Take in that what a person had said was expected has come: the balance shows it."""
+        self.expected = None
         self.balance += amount
+        self.anticipated += amount
+
+    def move_cash(self, flow: CashFlow) -> bool:
+        """Take in what the broker tells of money; False, changing nothing, where he had told it."""
+        if flow.cash_flow_id in self.cash_flows:
+            return False
+        self.cash_flows.add(flow.cash_flow_id)
+        self.balance += flow.amount
+        if flow.kind.transfer and self.anticipated and _meets(flow.amount, self.anticipated):
+            self.balance -= self.anticipated
+            self.anticipated = ZERO
+        elif flow.kind.transfer:
+            self.paid += flow.amount
+            if self.expected is not None and _meets(flow.amount, self.expected.amount):
+                self.expected = None
+        return True
+
+    def counted(self) -> Decimal:
+        """Return what was paid in or out and is in the broker's balance now; zero from then on."""
+        gap = self.gap()
+        if self.account is None or abs(gap) >= abs(gap + self.paid):
+            return ZERO  # what the broker said of the account is from before
+        amount, self.paid = self.paid, ZERO
         return amount
 
     def list_instruments(self, instruments: Mapping[str, Instrument]) -> None:

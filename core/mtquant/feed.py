@@ -164,11 +164,11 @@ class Live:
         if link.blocked or not link.connected:
             return
         try:
-            account = await link.account()
+            await engine.desk.see(link, await link.account())
         except BrokerError:
             return
-        now = engine.wiring.clock.now()
-        engine.emit(AccountSeen(time=now, name=link.name, account=account))
+        except ReconciliationError as error:
+            engine.block(link, str(error))
 
     async def _hear(self, engine: Engine, link: Link) -> None:
         """Take in prices as they change; a stream that fails is begun anew."""

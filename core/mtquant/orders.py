@@ -25,7 +25,17 @@ from mtquant.book import ZERO, Book, Holding
 from mtquant.clock import Clock
 from mtquant.comparison import Compared, Comparison
 from mtquant.contract import Level
-from mtquant.decide import AccountSeen, Close, Event, Filled, Opened, OrderMoved, Submit, Tell
+from mtquant.decide import (
+    AccountSeen,
+    CashMoved,
+    Close,
+    Event,
+    Filled,
+    Opened,
+    OrderMoved,
+    Submit,
+    Tell,
+)
 from mtquant.errors import (
     BrokerError,
     ErrorCode,
@@ -38,17 +48,21 @@ from mtquant.errors import (
 from mtquant.journal import Journal
 from mtquant.link import Link
 from mtquant.model import (
+    Account,
+    CashFlow,
     CloseRequest,
     Fill,
     OrderReport,
     OrderRequest,
     OrderStatus,
     Position,
+    Quote,
     Side,
     plain,
 )
 
 FILL = TypeAdapter(Fill)
+CASH_FLOW = TypeAdapter(CashFlow)
 POSITIONS = TypeAdapter(tuple[Position, ...])
 _REQUEST: TypeAdapter[OrderRequest | CloseRequest] = TypeAdapter(OrderRequest | CloseRequest)
 
@@ -327,12 +341,31 @@ class OrderDesk:
         self._journal.append("fill", body)
         self._emit(Filled(time=self._clock.now(), name=account, fill=fill))
 
+    def _take_cash_flow(self, account: str, cash_flow: CashFlow) -> None:
+        if cash_flow.cash_flow_id not in self._book.account(account).cash_flows:
+            body = CASH_FLOW.dump_python(cash_flow, mode="json")
+            self._journal.append("cash_moved", {"account": account, "cash_flow": body})
+            self._emit(CashMoved(time=self._clock.now(), name=account, cash_flow=cash_flow))
+
+    async def see(self, link: Link, account: Account, quotes: tuple[Quote, ...] = ()) -> None:
+        """Take in what a broker says of an account's money; first, what has moved it.
+
+        A deposit that was heard of after the equity that it made would be judged as a profit.
+        Raises BrokerError or ReconciliationError as :meth:`catch_up` does.
+        """
+        if account.balance != self._book.account(link.name).balance:
+            await self.catch_up(link)
+        time = self._clock.now()
+        self._emit(AccountSeen(time=time, name=link.name, account=account, quotes=quotes))
+
     async def catch_up(self, link: Link, wait_s: float = 0) -> None:
         """Take in everything that changed at an account since its cursor."""
         while True:
             found = await link.changes(self.cursors.get(link.name), wait_s)
             for fill in found.fills:
                 self.take_fill(link.name, fill)
+            for cash_flow in found.cash_flows:
+                self._take_cash_flow(link.name, cash_flow)
             for report in found.orders:
                 await self._take_report(link, report)
             self._move_cursor(link.name, found.cursor)
@@ -523,12 +556,12 @@ class OrderDesk:
 
         Raises ReconciliationError where the account doesn't come to rest.
         """
-        executions = self._book.account(link.name).executions
+        book = self._book.account(link.name)
         for _ in range(_COMPARISONS):
-            known = len(executions)
+            known = len(book.executions), len(book.cash_flows)
             found = await self.compare(link)
             await self.catch_up(link)
-            if len(executions) == known:
+            if (len(book.executions), len(book.cash_flows)) == known:
                 return found
         raise ReconciliationError(f"{link.name} trades while it is compared: say it again")
 

@@ -12,7 +12,7 @@ from mtquant.decide import read_signal, read_suggestion, take_accepted, take_tar
 from mtquant.decide.persons import DECLINED
 from mtquant.journal import Entry, Journal
 from mtquant.model import Mode, OrderStatus, Side
-from mtquant.orders import FILL, POSITIONS, OrderDesk, Stage, Ticket
+from mtquant.orders import CASH_FLOW, FILL, POSITIONS, OrderDesk, Stage, Ticket
 from mtquant.risk import BreakerState
 from mtquant.snapshot import as_working, restore
 
@@ -215,9 +215,16 @@ def _cash_flow_expected(entry: Entry, book: Book, _: OrderDesk) -> None:
 
 
 def _cash_flow(entry: Entry, book: Book, _: OrderDesk) -> None:
-    account = book.account(entry.body["account"])
-    account.expected = None
-    account.balance += Decimal(entry.body["amount"])
+    book.account(entry.body["account"]).anticipate(Decimal(entry.body["amount"]))
+
+
+def _cash_moved(entry: Entry, book: Book, _: OrderDesk) -> None:
+    flow = CASH_FLOW.validate_python(entry.body["cash_flow"])
+    book.account(entry.body["account"]).move_cash(flow)
+
+
+def _cash_flow_counted(entry: Entry, book: Book, _: OrderDesk) -> None:
+    book.account(entry.body["account"]).paid -= Decimal(entry.body["amount"])
 
 
 def _accepted(entry: Entry, book: Book, _: OrderDesk) -> None:
@@ -249,6 +256,8 @@ _FOLDS = {
     "breaker": _breaker,
     "cash_flow_expected": _cash_flow_expected,
     "cash_flow": _cash_flow,
+    "cash_moved": _cash_moved,
+    "cash_flow_counted": _cash_flow_counted,
     "accepted": _accepted,
     "leaving": _leaving,
     "leaving_stay": _leaving_stay,

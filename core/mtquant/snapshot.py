@@ -141,6 +141,9 @@ def _account(account: AccountBook) -> dict[str, Any]:
         "messages": account.messages,
         "leaving": _LEAVING.dump_python(account.leaving, mode="json"),
         "expected": _EXPECTED.dump_python(account.expected, mode="json"),
+        "cash_flows": sorted(account.cash_flows),
+        "paid": str(account.paid),
+        "anticipated": str(account.anticipated),
         "opened_by": [*trades.opened_by.items()],
         "profits": _numbers(profits),
         "records": [
@@ -164,6 +167,9 @@ def _restore_account(body: dict[str, Any], account: AccountBook) -> None:
     account.messages = tuple(body["messages"])
     account.leaving = _LEAVING.validate_python(body["leaving"])
     account.expected = _EXPECTED.validate_python(body["expected"])
+    account.cash_flows.update(body.get("cash_flows", ()))
+    account.paid = Decimal(body.get("paid", 0))
+    account.anticipated = Decimal(body.get("anticipated", 0))
     _restore_trades(body, account.trades)
 
 

@@ -223,6 +223,7 @@ def full() -> tuple[Book, OrderDesk]:
         stay={"T1": D(1) / 3},
     )  # fmt: skip
     account.expected = ExpectedFlow(amount=D("-50.5"), gap=D(1), by="ann", why="rent")
+    account.cash_flows, account.paid, account.anticipated = {"T2", "T1"}, D("-7.50"), D(3)
     account.trades.opened_by = {"EUR/USD": "p"}
     account.trades.records = {"q": TradeRecord(wins=1, losses=2, won=D("3.5"), lost=D(4))}
     account.trades.closed.append(ClosedTrade(time=START, strategy_id="q", profit=D("-0.7")))

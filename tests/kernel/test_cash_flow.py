@@ -1,4 +1,4 @@
-"""Deposits and withdrawals that were told of before are neither profit nor loss."""
+"""Deposits and withdrawals that a person or the broker tells of are neither profit nor loss."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mtquant.contract import BreakerLevel, Settings, Sizer
 from mtquant.decide import (
     AccountSeen,
     CashFlowExpected,
+    CashMoved,
     Decider,
     Effect,
     Opened,
@@ -21,8 +22,8 @@ from mtquant.decide import (
     Tell,
 )
 from mtquant.journal import Journal
-from mtquant.model import Account, Environment, PositionMode
-from mtquant.orders import OrderDesk
+from mtquant.model import Account, CashFlow, CashFlowKind, Environment, PositionMode
+from mtquant.orders import CASH_FLOW, OrderDesk
 from mtquant.recover import recover
 from mtquant.risk import BreakerRules, Gate
 
@@ -89,6 +90,18 @@ class Scene:
                 time=self.clock.now(), account="a", amount=D(amount), by="ann", why=why
             )
         )
+
+    def move(self, amount: int, kind: str = "", number: int = 1) -> list[Effect]:
+        """Tell what the broker says moved, as the order desk does."""
+        told = CashFlow(
+            cash_flow_id=f"T{number}",
+            kind=CashFlowKind(kind or ("deposit" if amount > 0 else "withdrawal")),
+            amount=D(amount),
+            time=self.clock.now(),
+        )
+        body = {"account": "a", "cash_flow": CASH_FLOW.dump_python(told, mode="json")}
+        self.journal.append("cash_moved", body)
+        return self.send(CashMoved(time=self.clock.now(), name="a", cash_flow=told))
 
     def restart(self) -> None:
         self.journal.close()
@@ -215,3 +228,81 @@ def test_while_it_is_waited_for_a_loss_is_a_loss(scene: Scene) -> None:
     scene.expect(-50_000)
     scene.see(equity=D(84_000))
     assert scene.level is BreakerLevel.HALTED
+
+
+@pytest.mark.parametrize("amount", [-50_000, 50_000])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_the_broker_says_was_paid_is_no_profit_and_no_loss(
+    scene: Scene,
+    amount: int,
+    restarts: bool,  # noqa: FBT001 - a parameter of the case
+) -> None:
+    assert f"a: {'deposit' if amount > 0 else 'withdrawal'} of" in told(scene.move(amount))
+    book = scene.decider.book.account("a")
+    assert book.balance == 100_000 + amount
+    if restarts:
+        scene.restart()
+    scene.balance += amount
+    scene.see()
+    if restarts:
+        scene.restart()
+    assert (scene.level, scene.loss) == (BreakerLevel.NORMAL, D(0))
+    scene.balance -= (100_000 + amount) * 6 / D(100)
+    scene.see()
+    assert abs(scene.loss - D("0.06")) < D("1e-20"), "measured on what is there"
+
+
+def test_an_answer_from_before_is_judged_as_it_is(scene: Scene) -> None:
+    scene.move(50_000)
+    scene.see()
+    assert (scene.level, scene.loss) == (BreakerLevel.NORMAL, D(0)), "not a loss of 50,000"
+    scene.balance += 50_000
+    scene.see()
+    assert (scene.level, scene.loss) == (BreakerLevel.NORMAL, D(0))
+
+
+def test_a_deposit_that_the_equity_showed_before_is_counted_once(scene: Scene) -> None:
+    scene.balance += 50_000
+    scene.see()
+    scene.move(50_000)
+    scene.see()
+    scene.restart()
+    scene.see()
+    assert (scene.level, scene.loss) == (BreakerLevel.NORMAL, D(0))
+    assert scene.decider.book.account("a").balance == 150_000
+
+
+@pytest.mark.parametrize("first", ["person", "broker"])
+def test_what_a_person_and_the_broker_tell_of_counts_once(scene: Scene, first: str) -> None:
+    scene.expect(-50_000)
+    if first == "broker":
+        scene.move(-50_010)
+    scene.balance -= 50_010
+    scene.see()
+    if first == "person":
+        scene.restart()
+        scene.move(-50_010)
+    scene.see()
+    scene.restart()
+    book = scene.decider.book.account("a")
+    assert book.expected is None
+    assert (book.balance, book.anticipated, book.paid) == (D(49_990), D(0), D(0))
+    assert scene.level is BreakerLevel.NORMAL
+    assert scene.loss < D("0.001")
+    scene.move(-20_000, number=2)
+    assert scene.decider.book.account("a").balance == 29_990
+
+
+def test_financing_is_a_cost_and_no_news(scene: Scene) -> None:
+    assert not told(scene.move(-6_000, "financing"))
+    scene.balance -= 6_000
+    scene.see()
+    assert scene.level is BreakerLevel.WARNED
+    assert scene.decider.book.account("a").gap() == 0
+
+
+def test_a_cash_flow_that_is_told_twice_counts_once(scene: Scene) -> None:
+    scene.move(1_000)
+    assert not scene.move(1_000)
+    scene.restart()
+    assert scene.decider.book.account("a").balance == 101_000

@@ -15,7 +15,7 @@ from tests.kernel.test_persons import FLAT, LONG, Scene, close, orders, told
 from mtquant import reconcile
 from mtquant.clock import SECOND, Ids, ManualClock, seeded
 from mtquant.comparison import Compared, Comparison, strategies_part
-from mtquant.contract import Settings, Sizer
+from mtquant.contract import BreakerLevel, Settings, Sizer
 from mtquant.decide import (
     Accepted,
     CashFlowExpected,
@@ -39,6 +39,8 @@ from mtquant.journal import Journal
 from mtquant.link import Link
 from mtquant.model import (
     Account,
+    CashFlow,
+    CashFlowKind,
     Changes,
     Environment,
     Fill,
@@ -102,6 +104,7 @@ class Broker(Link):
         self.held: dict[str, tuple[Decimal, ...]] = {}
         self.balance = D(100_000)
         self.executions: list[Fill] = []
+        self.flows: tuple[CashFlow, ...] = ()
         self.wrong: Exception | None = None
         self.online = True
         self.asked = 0
@@ -155,6 +158,7 @@ class Broker(Link):
             fills=tuple(self.executions[start:]),
             cursor=str(len(self.executions)),
             more=False,
+            cash_flows=self.flows,
         )
 
     async def order(self, client_order_id: str) -> Any:  # noqa: ANN401 - never answers
@@ -294,6 +298,29 @@ async def test_a_balance_that_differs_blocks_the_account(desk: Desk) -> None:
 
     assert "balance: we say 100000, they say 99000" in desk.link.blocked
     assert "no order goes there" in desk.messages[-1]
+
+
+@pytest.mark.anyio
+async def test_money_that_the_broker_tells_of_is_no_difference(desk: Desk) -> None:
+    flow = CashFlow(cash_flow_id="T1", kind=CashFlowKind.FINANCING, amount=D("-7.25"), time=START)
+    desk.link.flows, desk.link.balance = (flow,), D("99992.75")
+    await desk.compare()
+    await desk.compare()
+    assert (desk.link.agrees, desk.link.blocked) == (True, "")
+    entries = [each.body for each in desk.journal.entries("cash_moved")]
+    assert [(each["account"], each["cash_flow"]["amount"]) for each in entries] == [("a", "-7.25")]
+    desk.restart()
+    assert desk.book.account("a").balance == D("99992.75")
+
+
+@pytest.mark.anyio
+async def test_what_moved_the_money_is_heard_of_before_the_money_is_judged(desk: Desk) -> None:
+    flow = CashFlow(cash_flow_id="T1", kind=CashFlowKind.WITHDRAWAL, amount=D(-60_000), time=START)
+    desk.link.flows, desk.link.balance = (flow,), D(40_000)
+    await desk.desk.see(desk.link, await desk.link.account())
+    breaker = desk.book.account("a").breaker
+    assert breaker is not None
+    assert breaker.level is BreakerLevel.NORMAL
 
 
 @pytest.mark.anyio

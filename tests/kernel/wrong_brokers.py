@@ -156,6 +156,14 @@ class RepeatsChanges(Good):
         return replace(found, more=found.more)
 
 
+@caught_by("FIL-015")
+class PaysUntold(Good):
+    async def get_account(self, account_id: str | None = None) -> Account:
+        told = await super().get_account(account_id)
+        fee = self.exchange.seq * Decimal("0.5")
+        return replace(told, balance=told.balance - fee, equity=told.equity - fee)
+
+
 @caught_by("FIL-002")
 class SkipsFills(Good):
     async def list_fills(self, *args: Any, **kwargs: Any) -> Fills:  # noqa: ANN401 - handed on

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.oanda.double import TIME, Json, cancel, fill, limit, market, transaction
 
-from mtquant.model import OrderReport, OrderStatus, OrderType, Reason, Side
+from mtquant.model import (
+    CashFlow,
+    CashFlowKind,
+    OrderReport,
+    OrderStatus,
+    OrderType,
+    Reason,
+    Side,
+)
 from mtquant_oanda_server.book import Book
 from mtquant_oanda_server.words import next_id, plain_id
 
@@ -158,3 +167,32 @@ def test_an_end_of_an_order_from_before_the_book_is_told_as_far_as_it_is_known()
     assert (found.client_order_id, found.status) == ("old", OrderStatus.FILLED)
     assert found.updated_at == found.submitted_at
     assert TIME.startswith("2026")
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "amount"),
+    [
+        (transaction(1, "TRANSFER_FUNDS", amount="500", fundingReason="CLIENT_FUNDING"),
+         CashFlowKind.DEPOSIT, "500"),
+        (transaction(1, "TRANSFER_FUNDS", amount="-20.5", fundingReason="ACCOUNT_TRANSFER"),
+         CashFlowKind.WITHDRAWAL, "-20.5"),
+        (transaction(1, "TRANSFER_FUNDS", amount="-3", fundingReason="ADJUSTMENT"),
+         CashFlowKind.ADJUSTMENT, "-3"),
+        (transaction(1, "DAILY_FINANCING", financing="-1.2345"),
+         CashFlowKind.FINANCING, "-1.2345"),
+        (transaction(1, "DIVIDEND_ADJUSTMENT", dividendAdjustment="7.1"),
+         CashFlowKind.DIVIDEND, "7.1"),
+    ],
+    ids=lambda each: each["type"] if isinstance(each, dict) else str(each),
+)  # fmt: skip
+def test_what_moves_the_balance_without_an_execution_is_told(
+    told: Json, kind: CashFlowKind, amount: str
+) -> None:
+    ((number, order_id, flow),) = folded(told).since(0)
+    assert isinstance(flow, CashFlow)
+    assert (number, order_id, flow.cash_flow_id) == (1, "", "1")
+    assert (flow.kind, flow.amount) == (kind, Decimal(amount))
+
+
+def test_a_financing_of_nothing_is_none() -> None:
+    assert not [*folded(transaction(1, "DAILY_FINANCING", financing="0.0000")).since(0)]

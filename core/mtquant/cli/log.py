@@ -84,11 +84,17 @@ def _fill(body: dict[str, Any]) -> str:
     return f"{body['account']}: {what}"
 
 
+def _cash_moved(body: dict[str, Any]) -> str:
+    flow = body["cash_flow"]
+    return f"{body['account']}: {flow['kind']} of {flow['amount']}"
+
+
 _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "told": lambda body: str(body["message"]),
     "verdict": _verdict,
     "order": _order,
     "fill": _fill,
+    "cash_moved": _cash_moved,
     "suggestion_ended": lambda body: f"suggestion {body['number']} {body['text']}",
     "mode": lambda body: (
         f"{body['strategy_id']} is {body['mode']} now, by {body['by']}: {body['why']}"

@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mtquant.book import AccountBook
-from mtquant.decide import AccountSeen
 from mtquant.engine import Engine
-from mtquant.errors import BrokerError
+from mtquant.errors import BrokerError, ReconciliationError
 from mtquant.link import Link
 from mtquant.model import plain
 
@@ -44,9 +43,8 @@ async def preflight(engine: Engine, console: Console) -> None:
 
 async def _look(engine: Engine, link: Link) -> None:
     """Take in what the broker says of the account now."""
-    with suppress(BrokerError):
-        account, now = await link.account(), engine.wiring.clock.now()
-        engine.emit(AccountSeen(time=now, name=link.name, account=account))
+    with suppress(BrokerError, ReconciliationError):
+        await engine.desk.see(link, await link.account())
 
 
 def _row(link: Link, book: AccountBook) -> tuple[str, ...]:

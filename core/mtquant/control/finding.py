@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mtquant.decide import AccountSeen
 from mtquant.engine import Engine
 from mtquant.errors import ConfigError
 from mtquant.link import Link
@@ -51,8 +50,7 @@ async def refresh(engine: Engine, account: str, symbol: str) -> None:
     pairs = [{listed[name].quote, money.currency} for name in valued if name in listed]
     rates = {name for name, each in listed.items() if {each.base, each.quote} in pairs}
     quotes = await link.quotes(tuple(sorted((valued & listed.keys()) | rates)))
-    now = engine.wiring.clock.now()
-    engine.emit(AccountSeen(time=now, name=account, account=money, quotes=quotes))
+    await engine.desk.see(link, money, quotes)
 
 
 def require_one(order: str, found: list[Link]) -> None:

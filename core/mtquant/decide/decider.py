@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from mtquant.book import Book, ExpectedFlow, Leaving
+from mtquant.book import AccountBook, Book, ExpectedFlow, Leaving
 from mtquant.clock import SECOND, Ids
 from mtquant.combine import CombineRules
 from mtquant.contract import BreakerLevel, Level, Strategy
@@ -28,6 +28,7 @@ from mtquant.decide.events import (
     Answered,
     BarClosed,
     CashFlowExpected,
+    CashMoved,
     CloseOrdered,
     Effect,
     Event,
@@ -48,7 +49,7 @@ from mtquant.decide.flow import Flow
 from mtquant.decide.hearing import Hearing
 from mtquant.decide.persons import ApprovalRules, Persons, wish
 from mtquant.decide.pursuit import Pursuit
-from mtquant.model import Mode, OrderRequest, OrderStatus, Quote, plain
+from mtquant.model import CashFlowKind, Mode, OrderRequest, OrderStatus, Quote, plain
 from mtquant.risk import BreakerState, Decision, Gate, step
 
 BURST, BURST_S = 10, 60
@@ -94,6 +95,7 @@ class Decider:
             AccountSeen: self._account_seen,
             QuotesSeen: self._quotes_seen,
             Filled: self._filled,
+            CashMoved: self._cash_moved,
             OrderMoved: self._order_moved,
             RoutesChanged: self._routes_changed,
             FeedChanged: self._feed_changed,
@@ -205,6 +207,7 @@ class Decider:
             arrived = {"account": event.name, "amount": plain(paid)}
             flow.record("cash_flow", arrived, durable=True)
             flow.tell(Level.INFO, f"{event.name}: {_paid(paid, event.account.currency)} has come")
+        paid += self._count(flow, book)
         try:
             after = step(before, self.gate.rules, equity, event.time, cash_flow=paid)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, nothing is opened
@@ -238,6 +241,27 @@ class Decider:
         if self.book.account(event.name).fold(event.fill):
             self.hearing.fill(flow, event.fill)
             self._pursue_after(flow, event.fill.instrument)
+
+    def _cash_moved(self, flow: Flow, event: CashMoved) -> None:
+        book, moved = self.book.account(event.name), event.cash_flow
+        if not book.move_cash(moved):
+            return
+        # An equity that holds it was judged already: a deposit has raised the peak by then, and
+        # what a withdrawal has set off is for a person to end.
+        self._count(flow, book)
+        if moved.kind is not CashFlowKind.FINANCING:
+            currency = book.account.currency if book.account else ""
+            told = f"{moved.kind} of {moved.amount:+,.2f} {currency}".rstrip()
+            flow.tell(Level.INFO, f"{event.name}: {told}, by the broker's word")
+
+    @staticmethod
+    def _count(flow: Flow, book: AccountBook) -> Decimal:
+        """Return what was paid in or out by the broker's word and is in his balance now."""
+        counted = book.counted()
+        if counted:
+            body = {"account": book.name, "amount": plain(counted)}
+            flow.record("cash_flow_counted", body, durable=True)
+        return counted
 
     def _order_moved(self, flow: Flow, event: OrderMoved) -> None:
         book = self.book.account(event.name)

@@ -12,6 +12,7 @@ from mtquant.contract import Level
 from mtquant.model import (
     Account,
     Bar,
+    CashFlow,
     CloseRequest,
     Fill,
     Instrument,
@@ -70,6 +71,15 @@ class Filled:
     time: int
     name: str
     fill: Fill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CashMoved:
+    """Money came to an account, or left it, without an execution: by its broker's word."""
+
+    time: int
+    name: str
+    cash_flow: CashFlow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +225,7 @@ Event = (
     | AccountSeen
     | QuotesSeen
     | Filled
+    | CashMoved
     | OrderMoved
     | RoutesChanged
     | FeedChanged

@@ -42,6 +42,7 @@ from mtquant.model.results import (
 )
 from mtquant.model.terms import (
     AssetClass,
+    CashFlowKind,
     Environment,
     Feature,
     MassCancel,
@@ -62,6 +63,7 @@ from mtquant.model.terms import (
 )
 from mtquant.model.trading import (
     Account,
+    CashFlow,
     CloseRequest,
     Fill,
     ModifyRequest,
@@ -82,6 +84,8 @@ __all__ = [
     "CancelFailure",
     "Canceled",
     "Capabilities",
+    "CashFlow",
+    "CashFlowKind",
     "Changed",
     "Changes",
     "ClientOrderId",

@@ -18,7 +18,7 @@ from mtquant.model.terms import (
     Stream,
     TimeInForce,
 )
-from mtquant.model.trading import Account, Fill, OrderReport, Position
+from mtquant.model.trading import Account, CashFlow, Fill, OrderReport, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,12 +180,18 @@ class Fills:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What changed after a cursor: orders in their newest state, and every new execution."""
+    """What changed after a cursor: orders in their newest state, and every new execution.
+
+    ``cash_flows`` is what else moved the balance. What get_account shows was told here, or is told
+    to whoever asks next: the balance is that of the first cursor, plus realized profit less
+    commission of the executions, plus the cash flows.
+    """
 
     cursor: str
     orders: tuple[OrderReport, ...]
     fills: tuple[Fill, ...]
     more: bool
+    cash_flows: tuple[CashFlow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

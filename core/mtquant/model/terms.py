@@ -119,6 +119,26 @@ class SwapUnit(StrEnum):
     ANNUAL_RATE = "annual_rate"
 
 
+class CashFlowKind(StrEnum):
+    """Why money came to an account, or left it, without an execution.
+
+    Financing is what positions earn or pay overnight where it is booked at once, and not with the
+    execution that closes them.
+    """
+
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+    FINANCING = "financing"
+    DIVIDEND = "dividend"
+    FEE = "fee"
+    ADJUSTMENT = "adjustment"
+
+    @property
+    def transfer(self) -> bool:
+        """True where it is neither profit nor loss: money was paid in or out."""
+        return self in {CashFlowKind.DEPOSIT, CashFlowKind.WITHDRAWAL}
+
+
 class PriceSide(StrEnum):
     """Which price a bar is made of."""
 

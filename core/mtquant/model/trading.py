@@ -19,6 +19,7 @@ from mtquant.model.fields import (
     Time,
 )
 from mtquant.model.terms import (
+    CashFlowKind,
     Environment,
     OrderStatus,
     OrderType,
@@ -123,6 +124,20 @@ class Fill:
     realized_profit: Number = Decimal(0)
     position_id: Text | None = None
     reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CashFlow:
+    """Money that came to an account (``amount`` above zero) or left it, and no execution did it.
+
+    In the account's currency; its balance holds it from ``time`` on. ``cash_flow_id`` is the
+    broker's, and the same whenever it is told.
+    """
+
+    cash_flow_id: Text
+    kind: CashFlowKind
+    amount: Number
+    time: Time
 
 
 # Eight tools return a report: what list_fills says of an execution isn't said by each of them.

@@ -34,6 +34,8 @@ from mtquant.testing.safety import check_empty, check_environment
 from mtquant.wire import Remote
 from mtquant.wire.raw import Answer, call
 
+CENTS = Decimal("0.05")
+"""What rounding may do to an amount of money."""
 FAR = Decimal("0.2")
 """How far from the market a resting order stands, as a share of the price."""
 NEAR = Decimal("0.02")

@@ -16,6 +16,8 @@ from decimal import Decimal
 from typing import Any
 
 from mtquant.model import (
+    CashFlow,
+    CashFlowKind,
     Fill,
     OrderReport,
     OrderStatus,
@@ -39,7 +41,15 @@ from mtquant_oanda_server.words import (
 
 _ZERO = Decimal(0)
 _PLACES = Decimal("1e-10")
+_AMOUNTS = {
+    "TRANSFER_FUNDS": "amount",
+    "DAILY_FINANCING": "financing",
+    "DIVIDEND_ADJUSTMENT": "dividendAdjustment",
+}
+"""The transactions that move the balance and are no executions, and where they say by how much."""
 Json = dict[str, Any]
+Event = tuple[int, str, Fill | CashFlow | None]
+"""A transaction's number, and what it told: of which order, if of one, and what it executed."""
 
 
 @dataclass(slots=True)
@@ -100,7 +110,7 @@ class Book:
         self.records: dict[str, Record] = {}
         self.trades: dict[str, Trade] = {}
         self._by_client: dict[str, str] = {}
-        self._events: list[tuple[int, str, Fill | None]] = []
+        self._events: list[Event] = []
 
     # --- folding -----------------------------------------------------------------------------
 
@@ -126,6 +136,8 @@ class Book:
         elif kind == "ORDER_CANCEL":
             self._cancel(transaction)
             self._events.append((number_, self.root(order_id), None))
+        elif (flow := _cash_flow(transaction)) is not None:
+            self._events.append((number_, "", flow))
         elif kind == "ORDER_CLIENT_EXTENSIONS_MODIFY":
             self._rename(transaction)
         elif kind.endswith("_ORDER"):
@@ -261,8 +273,8 @@ class Book:
         """Return the id of every order that replaces none, oldest first."""
         yield from sorted((each for each in self.records if self.root(each) == each), key=int)
 
-    def since(self, after: int) -> Iterator[tuple[int, str, Fill | None]]:
-        """Return (transaction, order id, execution or None) after a number, oldest first."""
+    def since(self, after: int) -> Iterator[Event]:
+        """Return the events after a transaction's number, oldest first."""
         yield from self._events[_first_after(self._events, after) :]
 
     # --- reports -----------------------------------------------------------------------------
@@ -334,7 +346,31 @@ class Book:
         return tuple(found)
 
 
-def _first_after(events: list[tuple[int, str, Fill | None]], after: int) -> int:
+def _cash_flow(transaction: Json) -> CashFlow | None:
+    """Return how a transaction that is no execution moved the balance, None where it didn't."""
+    kind = str(transaction.get("type", ""))
+    if kind not in _AMOUNTS:
+        return None
+    amount = number(transaction.get(_AMOUNTS[kind]) or 0)
+    if not amount:
+        return None
+    if kind == "DAILY_FINANCING":
+        meaning = CashFlowKind.FINANCING
+    elif kind == "DIVIDEND_ADJUSTMENT":
+        meaning = CashFlowKind.DIVIDEND
+    elif transaction.get("fundingReason") == "ADJUSTMENT":
+        meaning = CashFlowKind.ADJUSTMENT
+    else:
+        meaning = CashFlowKind.DEPOSIT if amount > 0 else CashFlowKind.WITHDRAWAL
+    return CashFlow(
+        cash_flow_id=str(transaction["id"]),
+        kind=meaning,
+        amount=amount,
+        time=moment(transaction["time"]),
+    )
+
+
+def _first_after(events: list[Event], after: int) -> int:
     low, high = 0, len(events)
     while low < high:
         middle = (low + high) // 2

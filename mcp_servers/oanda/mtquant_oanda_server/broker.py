@@ -41,6 +41,7 @@ from mtquant.model import (
     Canceled,
     CancelFailure,
     Capabilities,
+    CashFlow,
     Changes,
     CloseRequest,
     Feature,
@@ -528,7 +529,7 @@ class OandaBroker(Broker):
         found = [
             (seq, self._fill(fill))
             for seq, _, fill in book.since(after)
-            if fill is not None
+            if isinstance(fill, Fill)
             and root in {None, fill.order_id}
             and instrument in {None, fill.instrument}
             and (from_ is None or fill.time >= from_)
@@ -561,12 +562,13 @@ class OandaBroker(Broker):
         return Changes(
             cursor=str(page[-1][0] if more else book.last),
             orders=tuple(self._named(each) for each in reports if each is not None),
-            fills=tuple(self._fill(fill) for _, _, fill in page if fill is not None),
+            fills=tuple(self._fill(each) for _, _, each in page if isinstance(each, Fill)),
             more=more,
+            cash_flows=tuple(each for _, _, each in page if isinstance(each, CashFlow)),
         )
 
     async def _something(self, after: int) -> None:
-        """Return once an order or execution stands after ``after``."""
+        """Return once an order, an execution or a cash flow stands after ``after``."""
         while next(self.diary.book.since(after), None) is None:
             await self.diary.wait(self.diary.book.last)
 

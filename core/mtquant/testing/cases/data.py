@@ -8,11 +8,10 @@ from decimal import Decimal
 from mtquant.clock import SECOND, format_time
 from mtquant.errors import ErrorCode
 from mtquant.model import PriceSide, Timeframe
-from mtquant.testing.bench import Bench, expect
+from mtquant.testing.bench import CENTS, Bench, expect
 from mtquant.testing.case import Failed, Skipped, case
 
 UNKNOWN = "NOSUCH9"
-CENTS = Decimal("0.05")
 
 
 @case("DAT-001", "An empty search lists instruments")

@@ -9,7 +9,7 @@ import anyio
 from mtquant.clock import SECOND
 from mtquant.errors import ErrorCode
 from mtquant.model import Changes, Fill, Side
-from mtquant.testing.bench import Bench, expect
+from mtquant.testing.bench import CENTS, Bench, expect
 from mtquant.testing.case import case
 
 PAGES = 200
@@ -224,3 +224,18 @@ async def not_ahead(bench: Bench) -> None:
     now = (await bench.remote.get_health()).time
     for each in (await bench.remote.list_fills(order_id=report.order_id)).fills:
         expect(each.time <= now + 2 * SECOND, f"no later than {now}", each.time)
+
+
+@case("FIL-015", "The balance moves by what the changes tell", "type:market")
+async def accounted_for(bench: Bench) -> None:
+    """Tell whatever moves the balance: executions with profit and commission, and cash flows."""
+    cursor, before = await newest(bench), (await bench.remote.get_account()).balance
+    await bench.bought()
+    await bench.close(await bench.position())
+    after = (await bench.remote.get_account()).balance
+    pages = await changes_after(bench, cursor)
+    fills = {each.execution_id: each for page in pages for each in page.fills}
+    flows = {each.cash_flow_id: each for page in pages for each in page.cash_flows}
+    told = sum((each.realized_profit - each.commission for each in fills.values()), Decimal(0))
+    told += sum((each.amount for each in flows.values()), Decimal(0))
+    expect(abs(after - before - told) <= CENTS, f"{told}, as the changes say", after - before)

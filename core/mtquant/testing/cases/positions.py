@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from mtquant.errors import ErrorCode
 from mtquant.model import CloseRequest, PositionEffect, Side
-from mtquant.testing.bench import Bench, expect
+from mtquant.testing.bench import CENTS, Bench, expect
 from mtquant.testing.case import case
 
 _NETTING = ("type:market", "mode:netting")
@@ -188,5 +188,5 @@ async def realizes(bench: Bench) -> None:
     gained = sum(
         (each.realized_profit for each in fills if each.order_id == report.order_id), Decimal(0)
     )
-    room = abs(cost) + Decimal("0.05")
+    room = abs(cost) + CENTS
     expect(abs(after - before - gained) <= room, f"about {gained}", after - before)
