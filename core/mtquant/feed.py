@@ -249,8 +249,8 @@ class Live:
             if quote is None:
                 waited = now - (self._since or now)
                 why = f"no price from {link.name} yet" if waited > _FIRST_PRICE_S * SECOND else ""
-            elif now - quote.time > self.market.stale_s * SECOND:
-                why = f"the last price of {link.name} is of {format_time(quote.time)}"
+            elif now - quote.known_at > self.market.stale_s * SECOND:
+                why = f"the last price of {link.name} is of {format_time(quote.known_at)}"
         known = engine.book.paused.get(symbol, "")
         if bool(why) != bool(known):
             now = engine.wiring.clock.now()

@@ -51,7 +51,8 @@ class Resampler:
 class QuoteBars:
     """Makes bars of ``timeframe`` from the quotes of one instrument: mid prices.
 
-    ``volume`` counts the quotes. A quote older than the open bar is left out.
+    ``volume`` counts the quotes. A quote older than the open bar is left out, and so is one that
+    only confirms the last.
     """
 
     def __init__(self, instrument: str, timeframe: Timeframe) -> None:
@@ -60,9 +61,13 @@ class QuoteBars:
         self._length = timeframe.seconds * SECOND
         self._start = 0
         self._mids: list[float] = []
+        self._last: Quote | None = None
 
     def take(self, quote: Quote) -> list[Bar]:
         """Take the next quote and return the bar that ended before it, if one did."""
+        if quote.confirms(self._last):
+            return []
+        self._last = quote
         closed = self.until(quote.time)
         start = quote.time - quote.time % self._length
         if start >= self._start:

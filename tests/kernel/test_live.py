@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,6 +93,16 @@ async def test_a_symbol_pauses_while_its_newest_price_is_old() -> None:
     assert paused(Prices(None)) == ["no price from a yet"]
     assert paused(Prices(None), waited_s=5) == [], "a price may take a moment to come"
     assert paused(Prices(1, connected=False)) == ["no connected account lists it"]
+
+
+async def test_a_price_that_the_broker_confirms_isnt_old() -> None:
+    engine = Prices(3600)
+    quote = engine.book.account("a").quotes["X"]
+    held = replace(quote, confirmed=engine.clock.now() - 59 * SECOND)
+    engine.book.account("a").quotes["X"] = held
+    assert paused(engine) == []
+    engine.book.account("a").quotes["X"] = replace(held, confirmed=held.time)
+    assert paused(engine) != []
 
 
 async def test_it_goes_on_when_prices_come_again_and_says_so_once() -> None:

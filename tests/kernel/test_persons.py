@@ -535,6 +535,18 @@ def test_it_hears_quotes_and_fills_and_its_state_is_journaled_when_it_changes() 
     assert entries(scene.effects, "state")[-1]["state"]["fills"] == 1
 
 
+def test_a_price_that_only_holds_on_is_no_news_to_a_strategy() -> None:
+    scene = Scene(strategy(Listener, "l"))
+    scene.bar(0.0)
+    scene.send(QuotesSeen(time=scene.time, name="a", quotes=(scene.quote(),)))
+    heard = entries(scene.effects, "state")[-1]["state"]["quotes"]
+    for second in (1, 2):
+        held = replace(scene.quote(), confirmed=scene.time + second)
+        scene.send(QuotesSeen(time=scene.time, name="a", quotes=(held,)))
+    assert entries(scene.effects, "state")[-1]["state"]["quotes"] == heard
+    assert scene.decider.book.account("a").quotes[held.instrument] == held
+
+
 def test_the_state_is_there_again_after_a_restart_and_warming_up_does_not_change_it() -> None:
     kept = {"fills": 7, "quotes": 40, "bars": 9}
     again = strategy(Listener, "l")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -103,6 +104,16 @@ def test_quotes_become_bars_of_their_mids_that_count_them() -> None:
     assert (first.time, first.open, first.high, first.low, first.close) == (0, 5, 7, 4, 4)
     assert first.volume == 3
     assert (second.time, second.close, second.volume) == (5 * SECOND, 6, 1)
+
+
+def test_a_quote_that_only_confirms_the_last_counts_for_nothing() -> None:
+    bars, moved = QuoteBars("X", Timeframe.S5), quote(1, "7")
+    # It moved and was confirmed before anybody looked: it is news all the same.
+    first = replace(moved, confirmed=2 * SECOND)
+    for each in (first, replace(moved, confirmed=3 * SECOND), replace(moved, confirmed=7 * SECOND)):
+        assert bars.take(each) == []
+    (bar,) = bars.take(quote(8, "9"))
+    assert (bar.time, bar.open, bar.close, bar.volume) == (0, 7, 7, 1)
 
 
 def test_a_bar_of_quotes_ends_with_time_though_no_quote_comes() -> None:

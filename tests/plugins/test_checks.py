@@ -230,6 +230,19 @@ def test_a_price_up_to_its_age_passes(age: str) -> None:
     passed(check("stale_price").review(proposal(), quoted("1.0999", "1.1001", age)))
 
 
+def test_a_price_that_is_confirmed_is_as_old_as_that() -> None:
+    state = quoted("1.0999", "1.1001", "3600")
+
+    def confirmed(age_s: int) -> RiskState:
+        assert state.quote is not None
+        held = replace(state.quote, confirmed=NOW - age_s * SECOND)
+        return replace(state, quote=held)
+
+    passed(check("stale_price").review(proposal(), confirmed(5)))
+    finding = check("stale_price").review(proposal(), confirmed(6))
+    assert refused(finding, "stale_price") == "the price of EUR/USD is 6 s old; 5 s is allowed"
+
+
 def test_an_old_price_vetoes_with_its_age() -> None:
     finding = check("stale_price").review(proposal(), quoted("1.0999", "1.1001", "7.25"))
     message = refused(finding, "stale_price")

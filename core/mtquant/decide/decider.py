@@ -191,8 +191,10 @@ class Decider:
         self._quotes(flow, event.name, event.quotes)
 
     def _quotes(self, flow: Flow, name: str, quotes: tuple[Quote, ...]) -> None:
-        self.book.account(name).price(quotes)
-        routed = [each for each in quotes if self.book.routes.get(each.instrument) == name]
+        book = self.book.account(name)
+        moved = [each for each in quotes if not each.confirms(book.quotes.get(each.instrument))]
+        book.price(quotes)
+        routed = [each for each in moved if self.book.routes.get(each.instrument) == name]
         self.hearing.quotes(flow, routed)
         for symbol in flow.signalled:
             self.pursuit.pursue(flow, symbol)

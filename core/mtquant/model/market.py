@@ -63,12 +63,33 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """The best bid and ask, in the quote currency, and when the broker last moved them."""
+    """The best bid and ask, in the quote currency, and when the broker last moved them.
+
+    ``confirmed`` is when he last said that they still hold, such as by a heartbeat of his stream;
+    None where he doesn't say. A quiet market is told from a dead line by it.
+    """
 
     instrument: Text
     bid: Positive
     ask: Positive
     time: Time
+    confirmed: Time | None = None
+
+    @property
+    def known_at(self) -> int:
+        """The last time at which these are known to have been the prices."""
+        return self.time if self.confirmed is None else max(self.time, self.confirmed)
+
+    def confirms(self, known: Quote | None) -> bool:
+        """Return True where this says nothing but that ``known`` still holds."""
+        if known is None or self.confirmed is None:
+            return False
+        return (self.instrument, self.bid, self.ask, self.time) == (
+            known.instrument,
+            known.bid,
+            known.ask,
+            known.time,
+        )
 
     @property
     def mid(self) -> Decimal:

@@ -18,7 +18,7 @@ from mtquant.model.terms import (
     Stream,
     TimeInForce,
 )
-from mtquant.model.trading import Account, CashFlow, Fill, OrderReport, Position
+from mtquant.model.trading import AS_LISTED, Account, CashFlow, Fill, OrderReport, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +189,7 @@ class Changes:
 
     cursor: str
     orders: tuple[OrderReport, ...]
-    fills: tuple[Fill, ...]
+    fills: Annotated[tuple[Fill, ...], AS_LISTED]
     more: bool
     cash_flows: tuple[CashFlow, ...] = ()
 

@@ -140,8 +140,8 @@ class CashFlow:
     time: Time
 
 
-# Eight tools return a report: what list_fills says of an execution isn't said by each of them.
-_AS_LISTED = WithJsonSchema({"type": "array", "items": {"type": "object"}}, mode="serialization")
+# Nine tools return executions: what list_fills says of one isn't said by each of them.
+AS_LISTED = WithJsonSchema({"type": "array", "items": {"type": "object"}}, mode="serialization")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +183,7 @@ class OrderReport:
     reason: Reason | None = None
     reason_text: Said = ""
     broker_code: Text | None = None
-    fills: Annotated[tuple[Fill, ...], _AS_LISTED] = ()
+    fills: Annotated[tuple[Fill, ...], AS_LISTED] = ()
     warnings: tuple[Said, ...] = ()
     replayed: bool = False
 

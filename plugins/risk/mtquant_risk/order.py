@@ -34,7 +34,7 @@ class StalePrice(Check[StalePriceSettings]):
                 f"{proposal.signal.instrument} has no valid bid and ask: {shown}",
                 observed=shown,
             )
-        age = Decimal(state.time - quote.time) / SECOND
+        age = Decimal(state.time - quote.known_at) / SECOND
         limit = self.settings.max_age_s
         # A price from the future means that two clocks disagree, so its age isn't known.
         if abs(age) > limit:

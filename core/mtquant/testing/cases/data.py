@@ -97,9 +97,9 @@ async def not_ahead(bench: Bench) -> None:
     """Stamp a quote with the venue's time of it, in UTC."""
     quote, now = await bench.quote(), (await bench.remote.get_health()).time
     expect(
-        quote.time <= now + 2 * SECOND,
+        quote.known_at <= now + 2 * SECOND,
         f"no later than {format_time(now)}",
-        format_time(quote.time),
+        format_time(quote.known_at),
         "Local time was taken for UTC, or the quote is stamped when it is asked for.",
     )
 
