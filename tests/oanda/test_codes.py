@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 
 from mtquant.errors import ErrorCode, Outcome, Refused
-from mtquant.model import CloseRequest, ModifyRequest, OrderRequest, ProtectionRequest, Reason
+from mtquant.model import (
+    CloseRequest,
+    ModifyRequest,
+    OrderRequest,
+    ProtectionRequest,
+    Reason,
+    Timeframe,
+)
 from mtquant_oanda_server.codes import of_answer, of_cancel, of_reject, table
 from mtquant_oanda_server.show_codes import inserted, markdown
+from mtquant_oanda_server.words import GRANULARITIES
 
 SPECIFICATION = Path(__file__).parents[3] / "shared/reference/oanda-v20-openapi.json"
 FIELDS = {"price", "since"} | {
@@ -83,3 +91,9 @@ def test_the_docs_show_the_table_as_it_is() -> None:
     page = (Path(__file__).parents[2] / "docs/brokers/oanda.md").read_text(encoding="utf-8")
     assert page == inserted(page), "python -m mtquant_oanda_server.show_codes docs/brokers/oanda.md"
     assert markdown().count("\n| `") == sum(len(part) for part in table().values())
+
+
+def test_every_granularity_of_oandas_but_weeks_and_months_is_a_timeframe() -> None:
+    named = {*enumerated("CandlestickGranularity")} - {"W", "M"}
+    assert {*GRANULARITIES.values()} == named
+    assert {*Timeframe} - {*GRANULARITIES} == {Timeframe.S1}

@@ -42,16 +42,11 @@ FILL_REASONS = {
     "MARKET_ORDER_DELAYED_TRADE_CLOSE": Reason.OTHER,
 }
 GRANULARITIES = {
-    Timeframe.S5: "S5",
-    Timeframe.S15: "S15",
-    Timeframe.M1: "M1",
-    Timeframe.M5: "M5",
-    Timeframe.M15: "M15",
-    Timeframe.M30: "M30",
-    Timeframe.H1: "H1",
-    Timeframe.H4: "H4",
-    Timeframe.D1: "D",
+    each: "D" if each is Timeframe.D1 else each.value
+    for each in Timeframe
+    if each is not Timeframe.S1
 }
+"""OANDA's name of each timeframe that it has; its weeks and months aren't in the contract."""
 _CRYPTO = frozenset({"BTC", "ETH", "LTC", "BCH", "SOL", "XRP"})
 _COMMODITIES = frozenset(
     {"BCO", "WTICO", "NATGAS", "CORN", "SOYBN", "WHEAT", "SUGAR", "COCOA", "COFFEE", "XCU"}
