@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from tests.chaos.place import ACCOUNTS, PERSONS, Place
+from tests.chaos.brokers import ACCOUNTS
+from tests.chaos.place import PERSONS, Place
 
 from mtquant.clock import Random
 from mtquant.control.reach import NoAnswer, Reached, reach

@@ -13,38 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-STDIO, HTTP = "stdio", "http"
-ACCOUNTS = (STDIO, HTTP)
+from tests.chaos.brokers import HTTP, STDIO, Broker
+
 PERSONS = ("EUR/USD", "GBP/USD")
 """The symbols that persons trade; strategies have their own, so that neither keeps the other."""
 STRATEGIES = ("USD/JPY", "AUD/USD")
 QUANTITY = 1000
 """What a strategy holds at most, over all accounts."""
-HISTORY = 200
-BALANCE = "1000000"
 TOKEN = "CHAOS_TOKEN"  # noqa: S105 - the variable's name
 MARK = "MTQUANT_CHAOS"
 """An environment variable of every process that the run starts."""
-
-# As wild as nothing real, so that stops and limits are hit within seconds.
-_MARKETS = {
-    "EUR/USD": {"price": 1.1, "volatility": 1.0},
-    "GBP/USD": {"price": 1.27, "volatility": 1.0},
-    "AUD/USD": {"price": 0.66, "volatility": 1.0},
-    "USD/JPY": {"price": 145.0, "volatility": 1.0, "decimals": 3},
-}
-_SETTINGS: dict[str, Any] = {
-    "clock": "real",
-    "rebase": True,
-    "history": HISTORY,
-    "balance": BALANCE,
-    "commission_per_million": "20",
-    "slippage_random_pips": "0.5",
-    # An order takes as long as at a venue: else hardly a signal would come in the middle of one.
-    "faults": {"delay_s": 0.04},
-    "prices": {"plugin": "walk", "timeframe": "S1", "bars": 9000, "markets": _MARKETS},
-}
-_SPELLING = {STDIO: {"suffix": ".a"}, HTTP: {"separator": "_"}}
+MISTAKES = "chaos_mistakes"
+"""What the module of planted mistakes is called beside the strategy."""
 
 # Short pauses and time-outs: a fault must end within seconds, or a run would take hours. What
 # counts how often the same is ordered is off: here, that is the point.
@@ -60,6 +40,7 @@ restart_backoff_s = 0.1
 restart_backoff_limit_s = 1.0
 [market]
 timeframe = "S1"
+bars = "{bars}"
 poll_s = 0.2
 stale_s = 10
 [route.symbols]
@@ -78,8 +59,7 @@ repeated_order = false
 duplicate = false
 open_orders = {{ max_orders = 500 }}
 [brokers.stdio]
-plugin = "paper"
-{paper}
+{stdio}
 [brokers.http]
 server = "http://127.0.0.1:{port}/mcp"
 token = "env:{token}"
@@ -94,6 +74,8 @@ class Place:
     folder: Path
     port: int
     environment: dict[str, str]
+    broker: Broker
+    mistake: str = ""
     started: set[int] = field(default_factory=set)
     """The processes that this one started, and whose ends it waits for."""
 
@@ -127,24 +109,22 @@ class Place:
         return process
 
     def server(self) -> list[str]:
-        settings = json.dumps(_SETTINGS | {"account_id": HTTP, "spelling": _SPELLING[HTTP]})
-        words = ["-m", "mtquant_paper_server", "--settings", settings]
-        words += ["--state", str(self.account(HTTP)), "--http", str(self.port)]
-        return [sys.executable, *words, "--token", f"env:{TOKEN}"]
+        """Return the command of the HTTP server, with a mistake in it where one was asked for."""
+        words = [MISTAKES, self.mistake] if self.mistake else [self.broker.module]
+        words += ["--settings", json.dumps(self.broker.settings), "--state"]
+        words += [str(self.account(HTTP)), "--http", str(self.port), "--token", f"env:{TOKEN}"]
+        return [sys.executable, "-m", *words]
 
 
-def prepare(folder: Path, proxy_port: int) -> Place:
+def prepare(folder: Path, proxy_port: int, broker: Broker, mistake: str = "") -> Place:
     """Write all that the engine reads, and choose the server's port."""
-    paper = "\n".join(
-        f"{key} = {_toml(value)}"
-        for key, value in (_SETTINGS | {"spelling": _SPELLING[STDIO]}).items()
-    )
     text = _CONFIG.format(
         quantity=QUANTITY,
-        paper=paper,
+        bars=broker.bars,
+        stdio="\n".join(f"{key} = {_toml(value)}" for key, value in broker.stdio.items()),
         port=proxy_port,
         token=TOKEN,
-        spelling=_toml(_SPELLING[HTTP]),
+        spelling=_toml(broker.spelling),
     )
     (folder / "mtquant.toml").write_text(text, encoding="utf-8")
     plugins = folder / "plugins"
@@ -155,16 +135,19 @@ def prepare(folder: Path, proxy_port: int) -> Place:
     )
     (about / "entry_points.txt").write_text("[mtquant]\nchaos = chaos_flip\n", "utf-8")
     shutil.copy(Path(__file__).with_name("flip.py"), plugins / "chaos_flip.py")
+    shutil.copy(Path(__file__).with_name("mistakes.py"), plugins / f"{MISTAKES}.py")
     environment = os.environ | {
         MARK: str(folder),
         TOKEN: secrets.token_hex(16),
         "PYTHONPATH": str(plugins),
         "COLUMNS": "200",
+        **broker.environment,
     }
-    return Place(folder, _free_port(), environment)
+    return Place(folder, free_port(), environment, broker, mistake)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

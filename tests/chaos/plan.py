@@ -6,9 +6,10 @@ the machine's affair, so that a run is never repeated to the byte. For that ther
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from tests.chaos.proxy import Fault
 
@@ -56,6 +57,28 @@ class Trouble:
     delay_s: float
 
 
+class Mishap(StrEnum):
+    """What a venue does to requests and streams, by the simulated OANDA's own names."""
+
+    DROP_AFTER = "drop_after"
+    ERROR_BEFORE = "error_before"
+    ERROR_AFTER = "error_after"
+    SLOW = "slow_s"
+    CUT_STREAM = "cut_stream_after"
+    SILENT_STREAM = "silent_stream_after"
+    STALE_HEARTBEAT = "stale_heartbeat_s"
+
+
+@dataclass(frozen=True, slots=True)
+class BadDay:
+    """One mishap at the venue; ``faults`` are what its simulator is told."""
+
+    mishap: Mishap
+    after_s: float
+    for_s: float
+    faults: Mapping[str, Any]
+
+
 _SHARES = {
     (Victim.ENGINE, Blow.KILL): 18,
     (Victim.STDIO, Blow.KILL): 22,
@@ -72,6 +95,20 @@ _SURELY = (
     (Victim.STDIO, Blow.KILL),
 )
 _KINDS = tuple(Fault)
+# Mostly orders that acted and weren't answered: of these every one must be found.
+_MISHAPS = {
+    Mishap.DROP_AFTER: 6,
+    Mishap.ERROR_BEFORE: 2,
+    Mishap.ERROR_AFTER: 3,
+    Mishap.SLOW: 2,
+    Mishap.CUT_STREAM: 2,
+    Mishap.SILENT_STREAM: 1,
+    Mishap.STALE_HEARTBEAT: 1,
+}
+
+
+LATE_ANSWER_S = 1.0
+"""The most that a slow venue waits before it acts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +144,34 @@ def _act(rng: Random, victim: Victim, blow: Blow) -> Act:
     )
 
 
-def troubles(seed: int) -> Iterator[Trouble]:
-    """Draw faults of the network without end."""
-    rng = seeded(seed + 1)
+def troubles(
+    seed: int, pause_s: tuple[float, float] = (0.5, 5.0), late_s: tuple[float, float] = (2.0, 6.0)
+) -> Iterator[Trouble]:
+    """Draw faults of the network without end; ``late_s`` is how long requests may be late."""
+    rng = seeded(seed)
     while True:
         fault = rng.choice(_KINDS)
-        # Late ones must outlast a time-out, the look-up and the fence.
-        for_s = rng.uniform(2.0, 6.0) if fault is Fault.LATE_REQUESTS else rng.uniform(0.1, 3.0)
-        yield Trouble(fault, rng.uniform(0.5, 5.0), for_s, rng.uniform(0.05, 0.8))
+        for_s = rng.uniform(*late_s) if fault is Fault.LATE_REQUESTS else rng.uniform(0.1, 3.0)
+        yield Trouble(fault, rng.uniform(*pause_s), for_s, rng.uniform(0.05, 0.8))
+
+
+def bad_days(seed: int) -> Iterator[BadDay]:
+    """Draw mishaps at the venue without end; the first is an order that acts unanswered."""
+    rng = seeded(seed)
+    mishap = Mishap.DROP_AFTER
+    while True:
+        yield BadDay(mishap, rng.uniform(0.3, 3.0), rng.uniform(0.5, 2.0), _faults(mishap, rng))
+        (mishap,) = rng.choices([*_MISHAPS], [*_MISHAPS.values()])
+
+
+def _faults(mishap: Mishap, rng: Random) -> dict[str, Any]:
+    """Draw how bad it is: how many requests, seconds, or lines of a stream."""
+    match mishap:
+        case Mishap.SLOW:
+            return {mishap: rng.uniform(0.1, LATE_ANSWER_S)}
+        case Mishap.STALE_HEARTBEAT:
+            return {mishap: rng.uniform(1.0, 60.0)}
+        case Mishap.CUT_STREAM | Mishap.SILENT_STREAM:
+            return {mishap: rng.randrange(1, 30)}
+        case _:  # the next orders, whenever they come
+            return {"next": [mishap] * rng.randrange(1, 4)}

@@ -4,6 +4,10 @@ Real processes, real files, real sockets: one engine, a paper server that it sta
 behind HTTP and a proxy that misbehaves. They are killed and stopped at random while strategies and
 persons trade. Now and then all comes to rest, and the accounts' own files are set beside the
 journal.
+
+With OANDA's servers instead of paper ones a simulated OANDA stands behind both, which lives, and a
+second proxy before it. It acts on orders and drops the connection, fails before and after, is slow,
+and cuts its streams; its record over REST is set beside the journal.
 """
 
 from __future__ import annotations
@@ -26,12 +30,16 @@ import anyio
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from tests.chaos import processes
+from tests.chaos import brokers, processes
+from tests.chaos.brokers import ACCOUNTS, HTTP, STDIO
+from tests.chaos.mistakes import MISTAKES
+from tests.chaos.oanda import found_by_extensions
 from tests.chaos.people import People
-from tests.chaos.place import ACCOUNTS, HTTP, STDIO, prepare
+from tests.chaos.place import prepare
 from tests.chaos.plan import Act, Plan, plan, troubles
 from tests.chaos.proxy import Proxy
-from tests.chaos.truth import Verdict, compare, read, settled
+from tests.chaos.truth import Exchange, Trail, compare, read_exchange, read_trail, settled
+from tests.chaos.venue import Venue
 from tests.chaos.world import World
 
 from mtquant.clock import seeded
@@ -43,6 +51,7 @@ _PEOPLE = ("ann", "bob", "cem", "dee", "eli")
 _MORE = {"socket": 8, "file": 1}
 """How much more an engine may hold open at one rest than at another: its pool's connections."""
 _SAMPLES = 5
+_LOCKED = {"journal.lock", "account.db", "ledger.db", "intents.db"}
 _OWN_SOCKETS = 6
 """What an HTTP server needs besides connections: it listens, and wakes itself; with some room."""
 
@@ -52,16 +61,20 @@ class Outcome:
     """What a run came to; ``failures`` are sentences, none of which may be."""
 
     seed: int
+    broker: str
     folder: str
     seconds: float = 0.0
     signals: dict[str, int] = field(default_factory=dict)
     network: dict[str, int] = field(default_factory=dict)
+    line: dict[str, int] = field(default_factory=dict)
+    mishaps: dict[str, int] = field(default_factory=dict)
     starts: dict[str, int] = field(default_factory=dict)
     answers: dict[str, int] = field(default_factory=dict)
     intents: int = 0
     orders: dict[str, int] = field(default_factory=dict)
     executions: dict[str, int] = field(default_factory=dict)
     in_doubt: dict[str, int] = field(default_factory=dict)
+    found_by_extensions: dict[str, int] = field(default_factory=dict)
     promises: int = 0
     lost: int = 0
     duplicated: int = 0
@@ -81,13 +94,16 @@ class Outcome:
 class Run:
     """One run in one folder."""
 
-    def __init__(self, folder: Path, seed: int, kills: int, progress: Progress) -> None:
-        self.outcome = Outcome(seed, str(folder))
-        self._folder, self._seed, self._kills = folder, seed, kills
+    def __init__(self, folder: Path, options: argparse.Namespace, progress: Progress) -> None:
+        self.outcome = Outcome(options.seed, options.broker, str(folder))
+        self._folder, self._seed, self._kills = folder, options.seed, options.kills
+        self._mistake = options.mistake
         self._progress = progress
-        self._bar = progress.add_task("starting", total=kills)
+        self._bar = progress.add_task("starting", total=options.kills)
         self._network: Counter[str] = Counter()
-        self._troubles = troubles(seed)
+        self._troubles = troubles(self._seed + 1)
+        self._venue = Venue(self._seed + 4) if options.broker == "oanda" else None
+        self._last: tuple[Trail, dict[str, Exchange]] | None = None
         self.world: World
         self.people: People
         self.proxy: Proxy
@@ -98,7 +114,11 @@ class Run:
         self.proxy = Proxy(0)
         async with anyio.create_task_group() as all_of_it:
             await all_of_it.start(self.proxy.serve)
-            place = prepare(self._folder, self.proxy.port)
+            broker = brokers.paper()
+            if self._venue is not None:
+                await all_of_it.start(self._venue.line.serve)
+                broker = brokers.oanda(self._venue.line.port)
+            place = prepare(self._folder, self.proxy.port, broker, self._mistake)
             self.proxy.target = place.port
             self.world = World(place, seeded(self._seed + 2))
             self.people = People(place, seeded(self._seed + 3))
@@ -113,6 +133,9 @@ class Run:
         return self.outcome
 
     async def _live(self) -> None:
+        if self._venue is not None:
+            self.world.start_venue(self._venue.oanda.command())
+            await self._venue.oanda.ready()
         async with anyio.create_task_group() as lives, anyio.create_task_group() as servers:
             lives.start_soon(self.world.keep_engine)
             servers.start_soon(self.world.keep_server)
@@ -126,6 +149,10 @@ class Run:
             await self.world.stop_engine()
             servers.cancel_scope.cancel()
         await self.world.stop_server()
+        await self._read_last()
+        if self._venue is not None:
+            await self._venue.oanda.aclose()
+            await self.world.stop_venue()
         await self._aftermath()
 
     async def _on_signal(self, everything: anyio.CancelScope) -> None:
@@ -162,6 +189,9 @@ class Run:
         self.people.go()
         async with anyio.create_task_group() as network:
             network.start_soon(self._trouble)
+            if self._venue is not None:
+                network.start_soon(self._venue.misbehave)
+                network.start_soon(self._venue.break_the_line)
             # What is stopped goes on before this block ends.
             async with anyio.create_task_group() as blows:
                 for act in acts:
@@ -228,30 +258,37 @@ class Run:
             found += self.world.unexpected() + self._sockets_too_many()
         if not found:
             await anyio.sleep(0.4)  # the journal is flushed four times a second
-            found += self._differences()
+            found += await self._differences()
         if not found:
             await self.people.ask("mode", strategy="flip", mode="auto", why="go on", by="eve")
         return found
 
     def _sockets_too_many(self) -> list[str]:
-        """The HTTP server holds its own sockets, and one for each connection that lives."""
+        """The HTTP server holds its own sockets, its venue's, and one for each client's."""
         life = self.world.server
         if life is None:
             return []
-        most = self.proxy.open + _OWN_SOCKETS
+        most = self.proxy.open + self.world.place.broker.sockets + _OWN_SOCKETS
         held = processes.handles(life.process.pid)["socket"]
         return [f"the HTTP server has {held} sockets, for {most}"] if held > most else []
 
-    def _differences(self) -> list[str]:
+    async def _differences(self) -> list[str]:
         try:
-            verdict = self._compared()
+            verdict = compare(*await self._read(), self.people.promises)
         except (OSError, sqlite3.Error) as error:
-            return [f"a file can't be read: {error}"]
+            return [f"a record can't be read: {error}"]
         return [] if verdict.clean else [str(verdict)]
 
-    def _compared(self) -> Verdict:
-        trail, exchanges = read(self.world.place)
-        return compare(trail, exchanges, self.people.promises)
+    async def _read(self) -> tuple[Trail, dict[str, Exchange]]:
+        """Read all records; the journal last, which only ever knows what was there before."""
+        place, exchanges = self.world.place, dict[str, Exchange]()
+        for name in ACCOUNTS:
+            folder = place.account(name)
+            if self._venue is None:
+                exchanges[name] = read_exchange(folder)
+            else:
+                exchanges[name] = await self._venue.oanda.read(name, folder)
+        return read_trail(place.state), exchanges
 
     # --- what is held open -------------------------------------------------------------------
 
@@ -294,6 +331,13 @@ class Run:
                 told = f"`mtquant {' '.join(words)}` ended with {code}: {out}{error}"
                 self.world.failures.append(told)
 
+    async def _read_last(self) -> None:
+        """Read all records once nothing happens any more."""
+        try:
+            self._last = await self._read()
+        except (OSError, sqlite3.Error) as error:
+            self.world.failures.append(f"a record can't be read: {error}")
+
     async def _aftermath(self) -> None:
         """Look at what is left of processes, locks and files once all has been stopped."""
         failures = self.world.failures
@@ -316,15 +360,19 @@ class Run:
 
     def _tally(self) -> None:
         out, world = self.outcome, self.world
-        try:
-            trail, exchanges = read(world.place)
-        except (OSError, sqlite3.Error) as error:  # it ended before there was anything to read
-            out.failures = [*world.failures, f"a file can't be read: {error}"]
+        if self._last is None:  # it ended before there was anything to read
+            out.failures = [*world.failures, "the run was over before its end"]
             return
+        trail, exchanges = self._last
         verdict = compare(trail, exchanges, self.people.promises)
         out.compared += len(exchanges)
         out.signals = dict(sorted(world.done.items()))
         out.network = dict(sorted(self._network.items()))
+        if self._venue is not None:
+            out.line = dict(sorted(self._venue.troubles.items()))
+            out.mishaps = dict(sorted(self._venue.mishaps.items()))
+            found = found_by_extensions(trail, exchanges, world.place)
+            out.found_by_extensions = dict(sorted(found.items()))
         out.starts = dict(sorted(world.starts.items()))
         out.answers = dict(sorted(self.people.answers.items()))
         out.intents = len(trail.intents)
@@ -354,7 +402,7 @@ def _locks(*folders: Path) -> list[Path]:
         each
         for folder in folders
         for each in sorted(folder.iterdir())
-        if each.name in {"journal.lock", "account.db", "ledger.db"} or ".owner" in each.name
+        if each.name in _LOCKED or ".owner" in each.name
     ]
 
 
@@ -383,7 +431,7 @@ def main() -> int:
         disable=not console.is_terminal,
     )
     with progress:
-        outcome = anyio.run(Run(folder, options.seed, options.kills, progress))
+        outcome = anyio.run(Run(folder, options, progress))
     if options.json:
         sys.stdout.write(json.dumps(_plain(outcome)) + "\n")
     else:
@@ -399,10 +447,19 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="how many signals (200)")
     parser.add_argument("--seed", type=int, default=0, help="what the plan is drawn from (0)")
+    parser.add_argument(
+        "--broker", choices=("paper", "oanda"), default="paper", help="whose servers (paper)"
+    )
+    parser.add_argument(
+        "--mistake", choices=MISTAKES, default="", help="plant one in OANDA's server behind HTTP"
+    )
     parser.add_argument("--folder", type=Path, help="where to make the run's folder")
     parser.add_argument("--keep", action="store_true", help="keep the folder though all is well")
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.mistake and options.broker != "oanda":
+        parser.error("--mistake goes with --broker oanda")
+    return options
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:
@@ -410,16 +467,20 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 
 def _show(outcome: Outcome) -> None:
-    table = Table(title=f"chaos, seed {outcome.seed}, {outcome.seconds:g} s", show_header=False)
+    title = f"chaos, {outcome.broker}, seed {outcome.seed}, {outcome.seconds:g} s"
+    table = Table(title=title, show_header=False)
 
     def rows(title: str, found: dict[str, Any]) -> None:
         for name, value in found.items():
             table.add_row(title, name, str(value))
             title = ""
-        table.add_section()
+        if found:
+            table.add_section()
 
     rows("signals", outcome.signals | {"together": outcome.kills})
     rows("network", outcome.network)
+    rows("line to OANDA", outcome.line)
+    rows("at OANDA", outcome.mishaps)
     rows("started", outcome.starts)
     rows("persons were told", outcome.answers)
     rows(
@@ -428,6 +489,7 @@ def _show(outcome: Outcome) -> None:
     )
     rows("executions", outcome.executions)
     rows("were in doubt", outcome.in_doubt)
+    rows("found by extensions", outcome.found_by_extensions)
     rows("handles", outcome.handles)
     rows(
         "found",

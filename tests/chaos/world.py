@@ -1,7 +1,8 @@
 """The engine and the servers of a run: started, hit, started again, and looked at.
 
 The engine is restarted at once, as a service manager would; the HTTP server after a while, as an
-operator would. The stdio server is the engine's own to restart.
+operator would. The stdio server is the engine's own to restart. The venue, where there is one, is
+hit by nobody: it is the other side, and its record is the truth.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import anyio
 from tests.chaos import processes
-from tests.chaos.place import MARK, STDIO, Place
+from tests.chaos.brokers import STDIO
+from tests.chaos.place import MARK, Place
 from tests.chaos.plan import Act, Blow, Victim
 from tests.chaos.processes import Process
 
@@ -56,6 +58,7 @@ class World:
     lives: list[Life] = field(default_factory=list)
     engine: Life | None = None
     server: Life | None = None
+    venue: Life | None = None
     _hit: set[int] = field(default_factory=set)
     _wanted: bool = True
     _stopped: list[Process] = field(default_factory=list)
@@ -87,6 +90,10 @@ class World:
                 words = self.server.last_words()
                 self.failures.append(f"the HTTP server ended by itself with {code}:\n{words}")
             await anyio.sleep(self.rng.uniform(0.0, 2.0))
+
+    def start_venue(self, words: list[str]) -> None:
+        """Run what plays the venue; it lives as long as the run."""
+        self.venue = self._start("venue", words)
 
     def _start(self, name: str, words: list[str]) -> Life:
         self.starts[name] += 1
@@ -180,17 +187,19 @@ class World:
             if each.zombie
         ]
         living = [each for each in family if not each.zombie]
-        kinds = Counter(self._kind(each, engine.pid, server.pid) for each in living)
+        venue = self._alive(self.venue)
+        main = {each.pid for each in (engine, server, venue) if each is not None}
+        kinds = Counter(self._kind(each, engine.pid, main) for each in living)
         found += [
             f"process {each.pid} (of {each.parent}) is an orphan: {each.command}"
             for each in living
-            if self._kind(each, engine.pid, server.pid) == "stranger"
+            if self._kind(each, engine.pid, main) == "stranger"
         ]
         once = [kind for kind in ("stdio server", "watcher") if kinds[kind] != 1]
         return found + [f"there are {kinds[kind]} of {kind}" for kind in once]
 
-    def _kind(self, process: Process, engine: int, server: int) -> str:
-        if process.pid in {engine, server}:
+    def _kind(self, process: Process, engine: int, main: set[int]) -> str:
+        if process.pid in main:
             return "main"
         if process.parent == engine and _is_stdio(process, self.place):
             return "stdio server"
@@ -214,12 +223,18 @@ class World:
         """Ask the HTTP server to stop; whoever keeps it must have been cancelled."""
         await self._stop("HTTP server", self.server)
 
-    async def _stop(self, name: str, life: Life | None) -> None:
+    async def stop_venue(self) -> None:
+        """Ask the venue to stop, as its person would, once nobody needs its record any more."""
+        await self._stop("venue", self.venue, signal.SIGINT)
+
+    async def _stop(
+        self, name: str, life: Life | None, number: signal.Signals = signal.SIGTERM
+    ) -> None:
         if life is None or life.process.poll() is not None:
             self.failures.append(f"the {name} wasn't there to be stopped")
             return
         self._hit.add(life.process.pid)
-        life.process.send_signal(signal.SIGTERM)
+        life.process.send_signal(number)
         with anyio.move_on_after(_STOP_S):
             code = await self._ended(life)
             if code:
@@ -252,4 +267,4 @@ class World:
 
 def _is_stdio(process: Process, place: Place) -> bool:
     words = process.command
-    return "mtquant_paper_server" in words and str(place.account(STDIO)) in words
+    return place.broker.module in words and str(place.account(STDIO)) in words
