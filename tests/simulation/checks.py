@@ -30,7 +30,7 @@ from tests.simulation.venue import Account, held, ours
 
 from mtquant.book import ZERO, Book
 from mtquant.engine import Engine
-from mtquant.model import CloseRequest, Fill, OrderRequest, OrderStatus, Side
+from mtquant.model import CloseRequest, OrderRequest, Side
 from mtquant.orders import Stage, Ticket
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Checks:
         elif cid in world.known.intents and world.known.intents[cid]["account"] != account.name:
             self.fail("I4", f"{account.name} gets {cid}, which was meant for another account")
         others = [each for each in world.accounts.values() if each is not account]
-        symbol = account.broker.ours(request.instrument or "")
+        symbol = account.ours(request.instrument or "")
         if symbol not in world.symbols:
             return  # a person may want several things at once
         if isinstance(request, OrderRequest):
@@ -261,13 +261,12 @@ class Checks:
                 self.fail("I2", f"{text}{report.status} to {ticket.account}")
         elif ticket.stage in {Stage.REFUSED, Stage.PROVEN_ABSENT}:
             for name, report in there.items():
-                if report.status is not OrderStatus.REJECTED:
+                if not self.world.accounts[name].refused(report):
                     self.fail("I2", f"{text}{name} has it: {report.status}")
 
     def _compare_account(self, engine: Engine, account: Account) -> None:
         book, exchange = engine.book.account(account.name), account.exchange
-        fills: list[Fill] = [each for _, each in account.broker.executions(0, None, None, 1 << 30)]
-        theirs = {each.execution_id for each in fills}
+        theirs = {each.execution_id for each in account.fills()}
         if book.executions != theirs:
             missing, extra = theirs - book.executions, book.executions - theirs
             self.fail("I2", f"{account.name}: {len(missing)} executions unknown, {len(extra)} odd")

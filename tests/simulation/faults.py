@@ -59,6 +59,25 @@ OF_A_RUN = (
     "archived",
 )
 KINDS = (*ON_THE_WAY, *AT_THE_BROKER, *FOR_A_WHILE, *OF_A_RUN)
+TO_OANDA = (
+    "http_read_lost",
+    "http_request_lost",
+    "http_request_late",
+    "http_answer_lost",
+    "http_answer_late",
+    "oanda_drop_after",
+    "oanda_error_before",
+    "oanda_error_after",
+)
+"""Between the OANDA server and OANDA, one HTTP request at a time."""
+AT_OANDA = (
+    "oanda_slow",
+    "oanda_streams_cut",
+    "oanda_streams_silent",
+    "oanda_heartbeats_stale",
+)
+"""At OANDA, from one moment to another."""
+OANDA_KINDS = (*KINDS, *TO_OANDA, *AT_OANDA)
 
 KILL_POINTS = ("time", "append", "sending", "at_broker", "answered")
 """Where our own process is killed: at a moment, or in the middle of the order path."""
@@ -171,6 +190,10 @@ def _window(plan: Plan, kind: str, endpoints: tuple[str, ...], generator: Random
         plan.windows.append(Window(kind, generator.choice(endpoints), begin, end))
 
 
+def _at_oanda(plan: Plan, kind: str, _at: tuple[str, ...], generator: Random) -> None:
+    _window(plan, kind, ("oanda",), generator)
+
+
 def _kill(plan: Plan, _kind: str, _at: tuple[str, ...], generator: Random) -> None:
     for _ in range(generator.randint(1, 3)):
         point = generator.choice(KILL_POINTS)
@@ -224,6 +247,7 @@ def _archived(plan: Plan, _kind: str, endpoints: tuple[str, ...], generator: Ran
 
 _DRAWS: dict[str, Callable[[Plan, str, tuple[str, ...], Random], None]] = {
     **dict.fromkeys(FOR_A_WHILE, _window),
+    **dict.fromkeys(AT_OANDA, _at_oanda),
     "killed": _kill,
     "never_back": _never_back,
     "partial_fills": _partial_fills,

@@ -63,7 +63,7 @@ class Person:
         return [each for each in answer[what] if each["instrument"] == SYMBOL]
 
     async def _act(self, engine: Engine) -> None:
-        chance, broker = self._chance, self._chance.choice((None, "paper-a", "paper-b"))
+        chance, broker = self._chance, self._chance.choice((None, *self._world.accounts))
         working = [
             each.client_order_id
             for account in engine.book.accounts.values()

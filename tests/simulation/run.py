@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 from tests.simulation.faults import KINDS
-from tests.simulation.world import Result, simulate
+from tests.simulation.world import BROKERS, Result, kinds_of, simulate
 
 from mtquant.orders import MOVES
 
@@ -31,10 +31,11 @@ SEEDS_FILE = Path(__file__).with_name("seeds.txt")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A seed that failed once, and why."""
+    """A seed that failed once, why, and in the world of which broker."""
 
     seed: int
     why: str
+    broker: str = "paper"
 
 
 def kept_seeds() -> list[Kept]:
@@ -42,18 +43,21 @@ def kept_seeds() -> list[Kept]:
     found = []
     for line in SEEDS_FILE.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
-            seed, why = line.split(maxsplit=1)
-            found.append(Kept(int(seed), why))
+            name, why = line.split(maxsplit=1)
+            broker, _, seed = name.rpartition(":")
+            found.append(Kept(int(seed), why, broker or "paper"))
     return found
 
 
 class Tally:
-    """What many runs came to."""
+    """What many runs came to, of those kinds of faults."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: tuple[str, ...] = KINDS) -> None:
+        self.kinds = kinds
         self.runs = self.orders = self.idle = self.untouched = 0
         self.injected: Counter[str] = Counter()
         self.moves: Counter[str] = Counter()
+        self.doubts: Counter[str] = Counter()
         self.failed: list[Result] = []
         self.virtual_s = 0.0
 
@@ -65,6 +69,7 @@ class Tally:
         self.untouched += not result.injected
         self.injected += result.injected
         self.moves += result.moves
+        self.doubts += result.doubts
         if result.failures:
             self.failed.append(result)
 
@@ -72,7 +77,7 @@ class Tally:
         """Return the faults and the moves that no run met."""
         moves = [f"{before} -> {after}" for before, ends in MOVES.items() for after in ends]
         return [
-            *(each for each in KINDS if not self.injected[each]),
+            *(each for each in self.kinds if not self.injected[each]),
             *(each for each in moves if not self.moves[each] and each not in UNREACHED),
         ]
 
@@ -83,12 +88,22 @@ class Tally:
             f" {self.untouched} without a fault, {self.idle} without an order"
         )
         yield f"faults injected ({sum(self.injected.values())}):"
-        yield from (f"  {kind:20}{self.injected[kind]:8}" for kind in KINDS)
+        yield from (f"  {kind:24}{self.injected[kind]:8}" for kind in self.kinds)
         yield "moves of orders:"
         for before, afters in MOVES.items():
             for after in sorted(afters):
                 move = f"{before} -> {after}"
                 yield f"  {move:32}{self.moves[move]:8}"
+        yield from self._doubt_lines()
+
+    def _doubt_lines(self) -> Iterable[str]:
+        """Tell how doubts about orders at OANDA ended."""
+        found, absent = self.doubts["oanda acknowledged"], self.doubts["oanda proven_absent"]
+        if found or absent:
+            yield (
+                f"in doubt at OANDA: {found + absent}; {found} of them found there by their client"
+                f" extensions, {absent} proven absent"
+            )
 
 
 def commit() -> str:
@@ -105,17 +120,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--log", action="store_true", help="print what happened in each")
+    parser.add_argument("--broker", choices=BROKERS, default="paper", help="of the first account")
     parser.add_argument("--only", help="fault kinds, by commas; default all")
     asked = parser.parse_args(arguments)
-    kinds = KINDS if asked.only is None else tuple(each for each in asked.only.split(",") if each)
-    odd = set(kinds) - {*KINDS}
+    known = kinds_of(asked.broker)
+    kinds = known if asked.only is None else tuple(each for each in asked.only.split(",") if each)
+    odd = set(kinds) - {*known}
     if odd:
         parser.error(f"no such fault: {', '.join(sorted(odd))}")
 
-    tally, started, now = Tally(), time.perf_counter(), commit()
-    kept = [] if asked.log or asked.only else [each.seed for each in kept_seeds()]
+    tally, started, now = Tally(known), time.perf_counter(), commit()
+    kept = [each.seed for each in kept_seeds() if each.broker == asked.broker]
+    kept = [] if asked.log or asked.only else kept
     seeds = list(dict.fromkeys([*kept, *range(asked.first, asked.first + asked.seeds)]))
-    runs = zip(seeds, _simulated(seeds, kinds, asked.jobs), strict=True)
+    runs = zip(seeds, _simulated(seeds, kinds, asked.broker, asked.jobs), strict=True)
     screen = Console(stderr=True)
     for seed, result in track(
         runs, "schedules", total=len(seeds), console=screen, disable=not screen.is_terminal
@@ -124,26 +142,29 @@ def main(arguments: list[str] | None = None) -> int:
         if asked.log:
             _print("\n".join(result.log))
         if result.failures:
-            options = f" --only {asked.only}" if asked.only else ""
+            options = f" --broker {asked.broker}" if asked.broker != "paper" else ""
+            options += f" --only {asked.only}" if asked.only else ""
             replay = f"python -m tests.simulation --first {seed} --seeds 1 --log{options}"
             _print(f"FAILED seed {seed}, commit {now}: {result.failures[0]} | replay: {replay}")
     for line in tally.lines(time.perf_counter() - started):
         _print(line)
-    missed = tally.missed() if asked.seeds >= MANY and kinds == KINDS else []
+    missed = tally.missed() if asked.seeds >= MANY and kinds == known else []
     if missed:
         _print(f"never met: {', '.join(missed)}")
     _print(f"{len(tally.failed)} failed" if tally.failed else "all clean")
     return 1 if tally.failed or missed else 0
 
 
-def _simulated(seeds: list[int], kinds: tuple[str, ...], jobs: int) -> Iterator[Result]:
+def _simulated(
+    seeds: list[int], kinds: tuple[str, ...], broker: str, jobs: int
+) -> Iterator[Result]:
     """Yield what each seed came to, in their order."""
     if jobs < 2 or len(seeds) < 2:
-        yield from (simulate(seed, kinds) for seed in seeds)
+        yield from (simulate(seed, kinds, broker) for seed in seeds)
         return
     # Not by fork: what a process holds open (SQLite, trio) is its own.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        runs = [pool.submit(simulate, seed, kinds) for seed in seeds]
+        runs = [pool.submit(simulate, seed, kinds, broker) for seed in seeds]
         for seed, run in zip(seeds, runs, strict=True):
             try:
                 yield run.result(PATIENCE_S)

@@ -45,9 +45,9 @@ def test_a_few_seeds() -> None:
     assert tally.untouched < FAST / 4
 
 
-@pytest.mark.parametrize("kept", kept_seeds(), ids=lambda each: str(each.seed))
+@pytest.mark.parametrize("kept", kept_seeds(), ids=lambda each: f"{each.broker}-{each.seed}")
 def test_seeds_that_failed_once_are_clean(kept: Kept) -> None:
-    assert not simulate(kept.seed).failures
+    assert not simulate(kept.seed, broker=kept.broker).failures
 
 
 def test_a_long_run_that_misses_a_fault_or_a_move_fails() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import sqlite3
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import anyio
 from mcp import MCPError, types
@@ -35,15 +36,17 @@ from mtquant.plugins import load_catalogue
 from mtquant.symbols import Spelling
 from mtquant.wire import Remote, serve
 from mtquant.wire.guard import Guard
-from mtquant.wire.tools import specs_of
+from mtquant.wire.tools import Spec, specs_of
 from mtquant_paper_server.broker import PaperBroker
 
 if TYPE_CHECKING:
     from tests.simulation.world import Life, World
 
+T = TypeVar("T")
 _ORDERS = frozenset({"place_order", "close_position"})
 _CHANGES = frozenset({"modify_order", "cancel_order"})
 _TRADES = _ORDERS | _CHANGES
+_BEGIN_S = 100_000.0
 CATALOGUE = load_catalogue()
 
 
@@ -52,14 +55,14 @@ class VirtualClock:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._ahead_s = 100_000.0
+        self.jumped_s = 0.0
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock, as a time server does; what measures durations goes on."""
-        self._ahead_s += seconds
+        self.jumped_s += seconds
 
     def now(self) -> int:
-        return round((self._seconds() + self._ahead_s) * SECOND)
+        return round((self._seconds() + _BEGIN_S + self.jumped_s) * SECOND)
 
     def monotonic(self) -> float:
         return self._seconds()
@@ -119,13 +122,75 @@ class MortalLedger(Ledger):
             raise OutcomeUnknown("this server is dead")
 
 
-class Account:
-    """One account at its exchange: the only truth. Its servers come and go."""
+class Account(ABC):
+    """One account at its exchange: the only truth. Its servers come and go.
 
-    def __init__(self, world: World, name: str, spelling: Spelling, step: str) -> None:
+    ``exchange`` has the orders by their ids, those ids by client order id, the positions and the
+    balance, as whoever keeps that account wrote them down.
+    """
+
+    exchange: Any
+
+    def __init__(self, world: World, name: str, spelling: Spelling) -> None:
         self.world, self.name, self.spelling = world, name, spelling
         self.folder = world.folder / name
         self.folder.mkdir()
+        self.foreign: Counter[str] = Counter()
+        self.endpoints: list[Endpoint] = []
+
+    @abstractmethod
+    def broker(self, process: Process) -> AbstractAsyncContextManager[Broker]:
+        """Return what the server ``process`` calls its broker."""
+
+    @abstractmethod
+    def fills(self, order_id: str | None = None) -> list[Any]:
+        """Return every execution, or those of one order: each has its id and its quantity."""
+
+    @abstractmethod
+    def ours(self, instrument: str) -> str:
+        """Return our symbol of the account's."""
+
+    @abstractmethod
+    def refused(self, report: Any) -> bool:  # noqa: ANN401 - the exchange's
+        """Tell whether an order that the exchange has did nothing and never will."""
+
+    @abstractmethod
+    async def end_beside(self, order_id: str, *, rejected: bool) -> None:
+        """Let the venue end a working order of ours: cancelled elsewhere, or rejected late."""
+
+    @abstractmethod
+    async def trade_beside(self, symbol: str, quantity: int) -> None:
+        """Let somebody else trade in the account: signed base units of our ``symbol``."""
+
+    @abstractmethod
+    async def come_to(self, time: int) -> None:
+        """Let the market come to ``time``, where the engine doesn't move its clock."""
+
+    @abstractmethod
+    def calm_down(self) -> None:
+        """Hear that the faults have ended."""
+
+    @abstractmethod
+    async def weather(self) -> None:
+        """Make faults come and go, where they don't ask the plan each time."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files."""
+
+    def take_foreign(self, symbol: str, filled: int) -> None:
+        """Note what somebody else has traded, signed."""
+        if not self.world.plan.calm:
+            self.world.plan.injected["foreign"] += 1
+        self.foreign[symbol] += filled
+        self.world.note(f"{self.name}: somebody else trades {filled} {symbol}")
+
+
+class PaperAccount(Account):
+    """One at an exchange of paper, in memory."""
+
+    def __init__(self, world: World, name: str, spelling: Spelling, step: str) -> None:
+        super().__init__(world, name, spelling)
         settings = {
             "account_id": name,
             "spelling": spelling,
@@ -137,7 +202,7 @@ class Account:
             # Less than most orders: a market order that closes is filled in part, one that
             # opens (fill or kill) is cancelled now and then.
             settings["liquidity"] = str(1000 * world.plan.generator(name).randint(8, 40))
-        self.broker = PaperBroker(
+        self.paper = PaperBroker(
             PaperSettings.read(settings, name),
             CATALOGUE.make("source", "walk", world.walk),
             cast("Path", None),  # in memory: it never dies
@@ -145,12 +210,34 @@ class Account:
         )
         self.taken: dict[str, float] = {}
         self.changed: set[str] = set()
-        self.foreign: Counter[str] = Counter()
-        self.endpoints: list[Endpoint] = []
+        self.exchange = self.paper.exchange
 
-    @property
-    def exchange(self) -> Any:  # noqa: ANN401 - white box
-        return self.broker.exchange
+    @asynccontextmanager
+    async def broker(self, process: Process) -> AsyncIterator[Broker]:
+        far = Far()
+        far.process, far.account = process, self
+        yield far
+
+    def fills(self, order_id: str | None = None) -> list[Any]:
+        return [each for _, each in self.paper.executions(0, order_id, None, 1 << 30)]
+
+    def ours(self, instrument: str) -> str:
+        return self.paper.ours(instrument)
+
+    async def come_to(self, time: int) -> None:
+        """Do nothing: the engine moves its clock."""
+
+    def calm_down(self) -> None:
+        """Do nothing: its faults ask the plan each time."""
+
+    async def weather(self) -> None:
+        """Do nothing, likewise."""
+
+    def refused(self, report: Any) -> bool:  # noqa: ANN401 - the exchange's
+        return bool(report.status is OrderStatus.REJECTED)
+
+    def close(self) -> None:
+        self.paper.close()
 
     def fresh(self, client_order_id: str | None) -> bool:
         """Tell whether an order is too young for a stale look-up to show it."""
@@ -163,7 +250,7 @@ class Account:
         cid = request.client_order_id
         world.checks.before_taking(self, request)
         try:
-            report = await getattr(self.broker, tool)(request)
+            report = await getattr(self.paper, tool)(request)
         except Refused as error:
             world.note(f"{self.name} refuses {cid}: {error.code}")
             raise
@@ -184,7 +271,7 @@ class Account:
             if cid in self.changed:
                 self.world.checks.fail("I1", f"{self.name} makes change {cid} twice")
             self.changed.add(cid)
-        report = await getattr(self.broker, tool)(*args, **named)
+        report = await getattr(self.paper, tool)(*args, **named)
         self.world.note(f"{self.name} did {tool} {report.order_id}: {report.status}")
         return report
 
@@ -196,18 +283,16 @@ class Account:
         with suppress(BrokerError):
             await self.change(tool, args, named)
 
-    def end_beside(self, order_id: str, *, rejected: bool) -> None:
-        """Let the venue end a working order of ours: cancelled elsewhere, or rejected late."""
+    async def end_beside(self, order_id: str, *, rejected: bool) -> None:
         status = OrderStatus.REJECTED if rejected else OrderStatus.CANCELED
-        with self.broker.command():
+        with self.paper.command():
             self.exchange._record.finish(
-                order_id, status, Reason.CANCELED_BY_VENUE, self.broker.now(), "by the venue"
+                order_id, status, Reason.CANCELED_BY_VENUE, self.paper.now(), "by the venue"
             )
         self.world.plan.injected["ended_beside"] += 1
         self.world.note(f"{self.name} ends {order_id}: {status}")
 
     async def trade_beside(self, symbol: str, quantity: int) -> None:
-        """Let somebody else trade in the account: signed base units of our ``symbol``."""
         if not quantity:
             return
         order = OrderRequest(
@@ -219,14 +304,10 @@ class Account:
             time_in_force=TimeInForce.FOK,
         )
         try:
-            report = await self.broker.place_order(order)
+            report = await self.paper.place_order(order)
         except Refused:  # such as before the first price
             return
-        if not self.world.plan.calm:
-            self.world.plan.injected["foreign"] += 1
-        filled = int(report.filled_quantity) * order.side.sign
-        self.foreign[symbol] += filled
-        self.world.note(f"{self.name}: somebody else trades {filled} {symbol}")
+        self.take_foreign(symbol, int(report.filled_quantity) * order.side.sign)
 
     async def take_late(self, tool: str, request: OrderRequest | CloseRequest, in_s: float) -> None:
         """Act on an order after its server was told nothing, or died."""
@@ -242,11 +323,12 @@ class Far(Broker):
     """What a server calls its broker: the account, with what goes wrong on that side."""
 
     process: Process
+    account: PaperAccount
 
     async def get_changes(
         self, since: str | None = None, limit: int = 1000, wait_s: float = 0
     ) -> Changes:
-        found = await self.process.account.broker.get_changes(since, limit, wait_s)
+        found = await self.account.paper.get_changes(since, limit, wait_s)
         if since is not None and (found.orders or found.fills) and self._lasts("silent_changes"):
             return Changes(cursor=since, orders=(), fills=(), more=False)
         return found
@@ -255,7 +337,7 @@ class Far(Broker):
         process = self.process
         if process.dead:
             raise OutcomeUnknown("this server is dead")
-        account, plan = process.account, process.account.world.plan
+        account, plan = self.account, self.account.world.plan
         if tool in _ORDERS:
             result = await self._order(tool, args[0])
         elif tool in _CHANGES and (tool != "cancel_order" or "order_id" in named):
@@ -267,7 +349,7 @@ class Far(Broker):
         ):
             raise Refused(ErrorCode.NOT_FOUND, "no such order, yet", outcome=Outcome.REJECTED)
         else:
-            result = await getattr(account.broker, tool)(*args, **named)
+            result = await getattr(account.paper, tool)(*args, **named)
         if process.dead:
             raise OutcomeUnknown("this server is dead")
         if tool == "get_capabilities":
@@ -284,7 +366,7 @@ class Far(Broker):
 
     async def _change(self, tool: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:  # noqa: ANN401 - any tool
         process = self.process
-        account, plan = process.account, process.account.world.plan
+        account, plan = self.account, self.account.world.plan
         late = plan.pause(0.1, 1.0) * LATE_S
         if plan.strikes("crash_before"):
             process.die(f"before it made {tool}")
@@ -303,7 +385,7 @@ class Far(Broker):
 
     async def _order(self, tool: str, request: OrderRequest | CloseRequest) -> Any:  # noqa: ANN401, C901 - one fault after the other
         process = self.process
-        account = process.account
+        account = self.account
         world = account.world
         plan = world.plan
         if self._lasts("market_closed"):
@@ -345,11 +427,17 @@ def _far_method(tool: str) -> Callable[..., Awaitable[Any]]:
 for _tool in tools_of(PaperBroker):
     if _tool != "get_changes":
         setattr(Far, _tool, _far_method(_tool))
-_SPECS = specs_of(Far)
+
+
+class Dead(Exception):
+    """The server process that was to do something is dead."""
 
 
 class Process:
     """One server process: what it holds in memory dies with it, its ledger's file doesn't."""
+
+    guard: Guard
+    specs: Mapping[str, Spec]
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint, self.account = endpoint, endpoint.account
@@ -357,10 +445,25 @@ class Process:
         self.calls: list[anyio.CancelScope] = []
         self.ledger = MortalLedger(self.account.folder / "ledger.db", self.account.world.clock)
         self.ledger.plan = self.account.world.plan
-        broker = Far()
-        broker.process = self
-        self.server: Any = serve(broker, ledger=self.ledger)
-        self.guard = Guard(broker, self.ledger)
+        self.server: Any = None
+
+    def serve(self, broker: Broker) -> None:
+        """Put the broker behind the server's own wrapper."""
+        self.server = serve(broker, ledger=self.ledger)
+        self.guard, self.specs = Guard(broker, self.ledger), specs_of(type(broker))
+
+    async def unless_dead(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call that ends when this process does; raises Dead then."""
+        if not self.dead:
+            with anyio.CancelScope() as scope:
+                self.calls.append(scope)
+                try:
+                    answer = await call()
+                finally:
+                    self.calls.remove(scope)
+                if not self.dead:
+                    return answer
+        raise Dead
 
     def die(self, how: str) -> None:
         """End at once: no call of it is answered any more."""
@@ -377,7 +480,8 @@ class Process:
 
     def stop(self) -> None:
         self.dead = True
-        self.server.ended = True  # as a child's pipe that was closed
+        if self.server is not None:
+            self.server.ended = True  # as a child's pipe that was closed
         self.ledger.die()
         for scope in self.calls:
             scope.cancel()
@@ -408,15 +512,17 @@ class Endpoint:
                 )
             process = Process(self)
             self.process = process
-            try:
-                async with Near(process.server) as remote:
-                    remote._client = cast("Any", _Client(remote._client, process, life))
-                    yield remote
-            finally:
-                if not process.dead:
-                    process.stop()
-                if self.process is process:
-                    self.process = None
+            async with self.account.broker(process) as broker:
+                try:
+                    process.serve(broker)
+                    async with Near(process.server, type(broker)) as remote:
+                        remote._client = cast("Any", _Client(remote._client, process, life))
+                        yield remote
+                finally:
+                    if not process.dead:
+                        process.stop()
+                    if self.process is process:
+                        self.process = None
 
         return connected()
 
@@ -424,24 +530,29 @@ class Endpoint:
         """Bring a copy of a request that was on the way, to whatever server stands there then."""
         await anyio.sleep(in_s)
         process = self.process
-        if process is None or process.dead:
+        if process is None or process.dead or process.server is None:
             return
-        spec = _SPECS[tool]
+        spec = process.specs[tool]
         self.account.world.note(f"{self.name}: a late copy of {tool} arrives")
         try:
             method = getattr(process.guard, tool)
-            await spec.invoke(method, spec.parse(arguments))
-        except (BrokerError, sqlite3.Error):
+            request = spec.parse(arguments)
+            await process.unless_dead(lambda: spec.invoke(method, request))
+        except (BrokerError, Dead, sqlite3.Error):
             return
 
 
 class Near(Remote):
-    """The real client; the tools of its servers never differ, so they are listed once a process.
+    """The real client; the tools of one kind of broker never differ, so they are listed once.
 
     Listing them took half of a run, and has nothing to do with orders.
     """
 
-    _listed: ClassVar[tuple[frozenset[str], str] | None] = None
+    _listed: ClassVar[dict[type, tuple[frozenset[str], str]]] = {}
+
+    def __init__(self, server: Any, kind: type) -> None:  # noqa: ANN401 - the SDK's
+        super().__init__(server)
+        self._kind = kind
 
     async def list_offered(self) -> str:
         if self.closed:
@@ -449,10 +560,10 @@ class Near(Remote):
         return self.tools_digest
 
     async def _list_tools(self, session: Any) -> None:  # noqa: ANN401 - the SDK's
-        if Near._listed is None:
+        if self._kind not in Near._listed:
             await super()._list_tools(session)
-            Near._listed = self._tools, self.tools_digest
-        self._tools, self.tools_digest = Near._listed
+            Near._listed[self._kind] = self._tools, self.tools_digest
+        self._tools, self.tools_digest = Near._listed[self._kind]
 
 
 class _Client:
@@ -498,17 +609,10 @@ class _Session:
 
     async def _alive(self, call: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - the SDK's
         """Make a call that ends when the server dies, as one over a closed pipe does."""
-        process = self._process
-        if not process.dead:
-            with anyio.CancelScope() as scope:
-                process.calls.append(scope)
-                try:
-                    answer = await call()
-                finally:
-                    process.calls.remove(scope)
-                if not process.dead:
-                    return answer
-        raise MCPError(types.CONNECTION_CLOSED, "the server died")
+        try:
+            return await self._process.unless_dead(call)
+        except Dead:
+            raise MCPError(types.CONNECTION_CLOSED, "the server died") from None
 
 
 def held(account: Account, symbol: str) -> Decimal:

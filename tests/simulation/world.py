@@ -24,22 +24,23 @@ import anyio
 import trio
 from anyio.abc import TaskGroup
 from tests.simulation.checks import Checks, Disk, Known
-from tests.simulation.faults import KINDS, Plan, Reset, draw
+from tests.simulation.faults import KINDS, OANDA_KINDS, Plan, Reset, draw
+from tests.simulation.oanda import OandaAccount
 from tests.simulation.person import SYMBOL as PERSONS
 from tests.simulation.person import Person
-from tests.simulation.venue import CATALOGUE, Account, Endpoint, VirtualClock
+from tests.simulation.venue import CATALOGUE, Account, Endpoint, PaperAccount, VirtualClock
 from trio.testing import MockClock
 
 from mtquant import Settings, Strategy
 from mtquant.archive import archive
 from mtquant.clock import Clock, Ids, ManualClock, Random, seeded
-from mtquant.decide import Decider, Event
+from mtquant.decide import AccountSeen, Decider, Event
 from mtquant.engine import Engine, Observer, Wiring
-from mtquant.errors import JournalError
+from mtquant.errors import BrokerError, JournalError, ReconciliationError
 from mtquant.feed import Replay
 from mtquant.journal import Entry, Journal
 from mtquant.link import Link
-from mtquant.model import Bar, Fill, Signal
+from mtquant.model import Bar, Signal
 from mtquant.orders import Stage, Ticket
 from mtquant.pool import Session, Watch
 from mtquant.risk import BreakerRules, Gate
@@ -49,9 +50,10 @@ SYMBOLS = ("EUR/USD", "USD/JPY")
 """What the strategies trade."""
 BARS = 26
 CALM_BARS = 4
-ENDPOINTS = ("paper-a#0", "paper-a#1", "paper-b#0")
+BROKERS = ("paper", "oanda")
 _QUIET_S = 400.0
 _FOREVER_S = 20_000.0
+_LONG_POLL_S = 10.0
 _WATCH = Watch(health_interval_s=8, recheck_s=1, backoff_s=0.5, backoff_limit_s=8)
 
 
@@ -173,6 +175,35 @@ class Pace(Replay):
         else:
             await anyio.sleep(world.pace.random() ** 2 * 12)
 
+    async def _advance(self, time: int, engine: Engine) -> None:
+        """Let every market come to ``time``; one whose clock isn't ours is asked what it is now."""
+        for account in self.world.accounts.values():
+            await account.come_to(time)
+        await super()._advance(time, engine)
+        for link in engine.wiring.links.values():
+            if link.connected and not link.stepped and not link.blocked:
+                await self._look(engine, link, time)
+
+    async def _look(self, engine: Engine, link: Link, time: int) -> None:
+        with suppress(BrokerError):
+            account = await link.account()
+            quotes = await link.quotes(self.world.all_symbols)
+            engine.emit(AccountSeen(time=time, name=link.name, account=account, quotes=quotes))
+            await self._catch_up(engine, link)
+
+    async def follow(self, engine: Engine, link: Link) -> None:
+        """Hear what happens at an account whose clock isn't ours, as live trading does."""
+        while True:
+            if link.connected and not link.blocked and not link.stepped:
+                try:
+                    await engine.desk.catch_up(link, _LONG_POLL_S)
+                except BrokerError:
+                    await anyio.sleep(1)
+                except ReconciliationError as error:
+                    engine.block(link, str(error))
+            else:
+                await anyio.sleep(1)
+
 
 class World:
     """All there is in one run."""
@@ -183,25 +214,31 @@ class World:
         folder: Path,
         clock: MockClock,
         kinds: tuple[str, ...] = KINDS,
+        broker: str = "paper",
     ) -> None:
         self.seed, self.folder, self._trio_clock = seed, folder, clock
-        self.plan: Plan = draw(seed, ENDPOINTS, kinds)
+        first = "oanda" if broker == "oanda" else "paper-a"
+        endpoints = (f"{first}#0", f"{first}#1", "paper-b#0")
+        self.plan: Plan = draw(seed, endpoints, kinds)
         self.pace: Random = seeded(seed + 2_000_003)
         self.log: list[str] = []
         self.orders = 0
         self.bars_done = 0
         self.moves: Counter[str] = Counter()
+        self.doubts: Counter[str] = Counter()
         self.points: Counter[str] = Counter()
         self.clock = VirtualClock(self.now)
         self.symbols, self.all_symbols = SYMBOLS, (*SYMBOLS, PERSONS)
-        self.walk = {"seed": seed + 1, "bars": BARS, "timeframe": "H1"}
+        self.walk: dict[str, Any] = {"seed": seed + 1, "bars": BARS, "timeframe": "H1"}
         self.checks = Checks(self)
         self.known = Known()
-        self.accounts = {
-            "paper-a": Account(self, "paper-a", Spelling(suffix=".a"), "1000"),
-            "paper-b": Account(self, "paper-b", Spelling(separator="_"), "100"),
+        self.accounts: dict[str, Account] = {
+            first: OandaAccount(self, first)
+            if broker == "oanda"
+            else PaperAccount(self, first, Spelling(suffix=".a"), "1000"),
+            "paper-b": PaperAccount(self, "paper-b", Spelling(separator="_"), "100"),
         }
-        for name in ENDPOINTS:
+        for name in endpoints:
             account = self.accounts[name.split("#", maxsplit=1)[0]]
             account.endpoints.append(Endpoint(account, name))
         self.calm_after = 0
@@ -209,7 +246,7 @@ class World:
         self._appends = 0
         self.life: Life | None = None
         self._disk: Disk | None = None
-        self._group: TaskGroup | None = None
+        self.group: TaskGroup | None = None
         self._lives = 0
 
     def now(self) -> float:
@@ -220,21 +257,21 @@ class World:
 
     def later(self, what: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:  # noqa: ANN401 - as given
         """Let something happen later, whoever lives by then."""
-        if self._group is not None:
-            self._group.start_soon(what, *args)
+        if self.group is not None:
+            self.group.start_soon(what, *args)
 
     def disk(self) -> Disk:
         if self._disk is None:
             self._disk = Disk(self.folder / "journal")
         return self._disk
 
-    def fills(self, client_order_id: str) -> list[Fill]:
+    def fills(self, client_order_id: str) -> list[Any]:
         """Return every execution of an order of ours, at whatever exchange."""
         return [
             fill
             for account in self.accounts.values()
             if (order_id := account.exchange.by_client_id.get(client_order_id)) is not None
-            for _, fill in account.broker.executions(0, order_id, None, 1 << 30)
+            for fill in account.fills(order_id)
         ]
 
     def passed(self, point: str) -> None:
@@ -251,6 +288,7 @@ class World:
         self.note("faults end")
         self.plan.calm = True
         for account in self.accounts.values():
+            account.calm_down()
             for symbol in SYMBOLS:
                 await account.trade_beside(symbol, -account.foreign[symbol])
 
@@ -260,7 +298,8 @@ class World:
             chance = self.plan.generator("foreign")
             account = self.accounts[chance.choice(sorted(self.accounts))]
             quantity = chance.choice((-1, 1)) * 1000 * chance.randint(1, 5)
-            await account.trade_beside(chance.choice(SYMBOLS), quantity)
+            if account.name in self.known.cursors:  # before we knew it, it was its opening state
+                await account.trade_beside(chance.choice(SYMBOLS), quantity)
 
     async def _end_beside(self, at: float) -> None:
         await anyio.sleep(at)
@@ -273,7 +312,7 @@ class World:
         ]
         if working and not self.plan.calm:
             account, order_id = chance.choice(working)
-            account.end_beside(order_id, rejected=chance.random() < 0.5)
+            await account.end_beside(order_id, rejected=chance.random() < 0.5)
 
     async def _reset(self, reset: Reset) -> None:
         await anyio.sleep(reset.begin)
@@ -322,7 +361,7 @@ class World:
     async def run(self) -> None:
         with anyio.move_on_after(_FOREVER_S) as limit:
             async with anyio.create_task_group() as group:
-                self._group = group
+                self.group = group
                 for kill in self.plan.kills:
                     if kill.point == "time":
                         group.start_soon(self._kill_at, kill.count)
@@ -334,6 +373,8 @@ class World:
                     group.start_soon(self._reset, reset)
                 for at, seconds in self.plan.clock_jumps:
                     group.start_soon(self._jump, at, seconds)
+                for account in self.accounts.values():
+                    group.start_soon(account.weather)
                 while not await self._live():
                     self._lives += 1
                     await anyio.sleep(self.plan.pause(0.0, 10.0))
@@ -357,6 +398,8 @@ class World:
                 async def to_the_end(running: Engine) -> None:
                     async with anyio.create_task_group() as group:
                         group.start_soon(self.person.trade, running)
+                        for link in running.wiring.links.values():
+                            group.start_soon(feed.follow, running, link)
                         await feed(running)
                         group.cancel_scope.cancel()
                     await running.idle()
@@ -425,7 +468,7 @@ class World:
                 journal=journal,
                 decider=Decider(strategies, gate, ids),
                 links={name: self._link(each, life) for name, each in self.accounts.items()},
-                preference=lambda _: ("paper-a", "paper-b"),
+                preference=lambda _: tuple(self.accounts),
                 symbols=self.all_symbols,
                 observer=life,
             )
@@ -468,7 +511,7 @@ class World:
         if self._disk is not None:
             self._disk.close()
         for account in self.accounts.values():
-            account.broker.close()
+            account.close()
 
 
 def _leaf(error: BaseException) -> BaseException:
@@ -488,6 +531,7 @@ class Result:
     moves: Counter[str]
     orders: int
     seconds: float
+    doubts: Counter[str] = field(default_factory=Counter)
 
 
 @contextmanager
@@ -503,13 +547,15 @@ def _seeded_scheduler(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _counted_moves(moves: Counter[str]) -> Iterator[None]:
+def _counted_moves(world: World) -> Iterator[None]:
     move = Ticket.move
 
     def counted(self: Ticket, stage: Stage) -> None:
         before = self.stage
         move(self, stage)
-        moves[f"{before} -> {stage}"] += 1
+        world.moves[f"{before} -> {stage}"] += 1
+        if Stage.IN_DOUBT in {before, stage}:
+            world.doubts[f"{self.account} {stage}"] += 1
 
     Ticket.move = counted  # type: ignore[method-assign]
     try:
@@ -519,31 +565,40 @@ def _counted_moves(moves: Counter[str]) -> Iterator[None]:
 
 
 @cache
-def _list_tools() -> None:
+def _list_tools(broker: str) -> None:
     """List the servers' tools once, so that the first run is no other than the later ones."""
     clock = MockClock(autojump_threshold=0)
     with tempfile.TemporaryDirectory() as folder:
-        world = World(0, Path(folder), clock, ())
-        endpoint = world.accounts["paper-a"].endpoints[0]
+        world = World(0, Path(folder), clock, (), broker)
 
         async def listed() -> None:
-            async with endpoint.connect(Life(world)):
-                pass
+            for account in world.accounts.values():
+                async with anyio.create_task_group() as world.group:
+                    async with account.endpoints[0].connect(Life(world)):
+                        pass
+                    world.group.cancel_scope.cancel()
 
         anyio.run(listed, backend="trio", backend_options={"clock": clock})
         world.close()
 
 
-def simulate(seed: int, kinds: tuple[str, ...] = KINDS) -> Result:
-    """Run the world of ``seed`` to its end."""
-    _list_tools()
+def kinds_of(broker: str) -> tuple[str, ...]:
+    """Return the kinds of faults that a world with ``broker`` knows."""
+    return OANDA_KINDS if broker == "oanda" else KINDS
+
+
+def simulate(seed: int, kinds: tuple[str, ...] | None = None, broker: str = "paper") -> Result:
+    """Run the world of ``seed`` to its end; ``broker`` is what its first account is at."""
+    kinds = kinds_of(broker) if kinds is None else kinds
+    _list_tools(broker)
     clock = MockClock(autojump_threshold=0)
     memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it; an fsync there costs nothing
-    logging.getLogger("mtquant").setLevel(logging.CRITICAL)
+    for name in ("mtquant", "mtquant_oanda_server"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        world = World(seed, Path(folder), clock, kinds)
+        world = World(seed, Path(folder), clock, kinds, broker)
         try:
-            with _seeded_scheduler(seed), _counted_moves(world.moves):
+            with _seeded_scheduler(seed), _counted_moves(world):
                 anyio.run(world.run, backend="trio", backend_options={"clock": clock})
         finally:
             world.close()
@@ -555,4 +610,5 @@ def simulate(seed: int, kinds: tuple[str, ...] = KINDS) -> Result:
             moves=world.moves,
             orders=world.orders,
             seconds=world.now(),
+            doubts=world.doubts,
         )
