@@ -130,6 +130,11 @@ class Link:
                 break
         self.symbols = SymbolMap(self.name, self._spelling, listed)
 
+    async def know_symbols(self) -> None:
+        """Read the instruments unless they are known: what a broker names means nothing before."""
+        if not self.symbols.instruments:
+            await self.learn()
+
     async def _instruments(self, cursor: str | None) -> Instruments:
         return await self.ask(lambda it: it.search_instruments("", cursor=cursor))
 
@@ -183,11 +188,13 @@ class Link:
 
     async def positions(self) -> tuple[Position, ...]:
         """Return the open positions."""
+        await self.know_symbols()
         held = await self.ask(lambda it: it.get_positions())
         return tuple(self._ours(each) for each in held.positions)
 
     async def working_orders(self) -> tuple[OrderReport, ...]:
         """Return every order that may still act."""
+        await self.know_symbols()
         found: list[OrderReport] = []
         cursor: str | None = None
         while True:

@@ -79,9 +79,10 @@ class Reconciler:
 
         Nothing that a broker says can be understood before. Raises BrokerError where it can't be.
         """
-        if not link.symbols.instruments:
-            await link.learn()
-            self._book.account(link.name).list_instruments(link.instruments())
+        await link.know_symbols()
+        book = self._book.account(link.name)
+        if not book.instruments:
+            book.list_instruments(link.instruments())
 
     def _weigh(self, link: Link, found: Comparison, forbidden: str) -> None:
         """Block what ``found`` says can't be trusted, and tell people what changed in that."""
