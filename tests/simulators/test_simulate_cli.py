@@ -40,6 +40,22 @@ def test_a_file_of_bars_is_served_until_it_is_told_to_stop(tmp_path: Path) -> No
             assert process.wait(20) == 0
 
 
+def test_one_that_a_program_started_ends_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "bars.csv"
+    file.write_text(BARS)
+    command = [sys.executable, "-m", "mtquant", "simulate", "oanda", "--port", "0", "--attached"]
+    command += ["--data", f"EUR/USD={file}", "--settings", '{"clock": "stepped"}']
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = "".join(process.stdout.readline() for _ in range(4))
+        assert "Time stands at 2024-01-03T12:01:00Z until PUT /admin/clock." in said
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
 def test_the_command_line_becomes_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "bars.parquet"
     file.write_text("")

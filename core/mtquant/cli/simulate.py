@@ -32,6 +32,9 @@ def oanda(  # noqa: PLR0913, PLR0917 - the options of a command
         typer.Option(help="KEY=VALUE, such as drop_after=0.1; repeatable."),
     ] = None,
     settings: Annotated[str, typer.Option(help="Any other settings, as JSON.")] = "{}",
+    attached: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--attached", help="Stop when standard input ends.")
+    ] = False,
 ) -> None:
     """Serve OANDA's v20 REST and streaming API on this machine, until Ctrl-C.
 
@@ -55,6 +58,7 @@ def oanda(  # noqa: PLR0913, PLR0917 - the options of a command
             speed=speed,
             faults=tuple(faults or ()),
             settings=settings,
+            attached=attached,
         )
     )
 

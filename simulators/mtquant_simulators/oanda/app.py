@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,10 +15,10 @@ from starlette.types import ASGIApp
 
 from mtquant.clock import Clock
 from mtquant.contract import Source
-from mtquant.errors import MtquantError
 from mtquant_simulators.oanda import (
     accounts,
     books,
+    control,
     market,
     orders,
     positions,
@@ -27,10 +26,10 @@ from mtquant_simulators.oanda import (
     transactions,
 )
 from mtquant_simulators.oanda.answers import FORBIDDEN, Answer, Problem
-from mtquant_simulators.oanda.asked import Asked, form_of
+from mtquant_simulators.oanda.asked import Asked, body_of, form_of
 from mtquant_simulators.oanda.faults import FaultMaker
 from mtquant_simulators.oanda.guard import Guard
-from mtquant_simulators.oanda.settings import Faults, OandaSettings
+from mtquant_simulators.oanda.settings import OandaSettings
 from mtquant_simulators.oanda.streams import Streams
 from mtquant_simulators.oanda.text import RFC3339
 from mtquant_simulators.oanda.venue import Venue, load_source
@@ -111,8 +110,7 @@ def application(
             for method, path, handler in _ROUTES
         ),
     ]
-    if settings.admin:
-        routes.append(Route("/admin/faults", partial(_set_faults, faults), methods=["PUT"]))
+    routes += control.routes(venue, faults)
     app = _Guarded(
         routes=routes, exception_handlers={HTTPException: _http_problem, Problem: _problem}
     )
@@ -137,7 +135,7 @@ async def _handle(venue: Venue, handler: Handler, request: Request) -> Response:
     account = venue.accounts.get(request.path_params["account_id"])
     if account is None:
         raise Problem(401, FORBIDDEN)
-    body = await _body(request)
+    body = await body_of(request)
     venue.sync()
     asked = Asked(
         venue=venue,
@@ -149,29 +147,6 @@ async def _handle(venue: Venue, handler: Handler, request: Request) -> Response:
         url=f"{request.url.scheme}://{request.url.netloc}",
     )
     return handler(asked).response(form)
-
-
-async def _body(request: Request) -> dict[str, object]:
-    if request.method == "GET":
-        return {}
-    text = await request.body()
-    if not text:
-        return {}
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Problem(400, "Invalid JSON, ParseErrorCode: 3, Message: Invalid value.") from None
-    if not isinstance(body, dict):
-        raise Problem(400, "Invalid JSON body, must be an object")
-    return body
-
-
-async def _set_faults(faults: FaultMaker, request: Request) -> Response:
-    try:
-        faults.set(Faults.read(await _body(request), "faults"))
-    except MtquantError as error:
-        return Answer({"errorMessage": str(error)}, 400).response(RFC3339)
-    return Response(status_code=204)
 
 
 async def _problem(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,3 +92,19 @@ class Asked:
 def form_of(request: Request) -> str:
     """Return the format of times that the client wants."""
     return UNIX if request.headers.get("Accept-Datetime-Format") == UNIX else RFC3339
+
+
+async def body_of(request: Request) -> dict[str, object]:
+    """Return the JSON object that a request carries, empty where none; raises Problem."""
+    if request.method == "GET":
+        return {}
+    text = await request.body()
+    if not text:
+        return {}
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Problem(400, "Invalid JSON, ParseErrorCode: 3, Message: Invalid value.") from None
+    if not isinstance(body, dict):
+        raise Problem(400, "Invalid JSON body, must be an object")
+    return body

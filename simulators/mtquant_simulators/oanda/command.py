@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import typer
 import uvicorn
 
-from mtquant.clock import SystemClock
+from mtquant.clock import SystemClock, format_time
 from mtquant.errors import ConfigError
 from mtquant.secrets import secret
 from mtquant_simulators.oanda.app import application
@@ -30,6 +33,8 @@ class Wanted:
     speed: float = 1.0
     faults: tuple[str, ...] = ()
     settings: str = "{}"
+    attached: bool = False
+    """Stop when standard input ends: its other end is held by the program that started this."""
 
 
 def run(wanted: Wanted) -> None:
@@ -42,11 +47,23 @@ def run(wanted: Wanted) -> None:
     typer.echo(f"OANDA's v20 API, simulated, at {url}/v3; streams are there too")
     typer.echo(f"Accounts: {', '.join(each.account_id for each in settings.accounts)}")
     typer.echo(f"Instruments: {', '.join(app.state.venue.names)}")
+    if settings.stepped:
+        typer.echo(f"Time stands at {format_time(app.state.venue.time)} until PUT /admin/clock.")
     typer.echo(f"Token: {own}. Stop it with Ctrl-C.")
+    server = uvicorn.Server(config(app))
+    if wanted.attached:
+        threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
     try:
-        uvicorn.Server(config(app)).run(sockets=[listener])
+        server.run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn raises the signal again once it has stopped
         typer.echo("Stopped.")
+
+
+def _end_with_input(server: uvicorn.Server) -> None:
+    # Past Python's own reader of standard input, whose lock a thread would hold at the exit.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    server.should_exit = server.force_exit = True
 
 
 def settings_of(wanted: Wanted) -> OandaSettings:

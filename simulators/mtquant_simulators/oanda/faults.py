@@ -10,7 +10,7 @@ from mtquant.clock import seeded
 from mtquant_simulators.oanda.answers import Answer, Problem
 from mtquant_simulators.oanda.settings import Faults
 
-_KINDS = ("drop_after", "error_before", "error_after")
+_KINDS = ("drop_after", "hold_after", "error_before", "error_after")
 
 
 class FaultMaker:

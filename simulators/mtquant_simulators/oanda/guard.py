@@ -27,7 +27,8 @@ class Guard:
         self, app: ASGIApp, settings: OandaSettings, clock: Clock, faults: FaultMaker
     ) -> None:
         self._app, self._settings, self._faults = app, settings, faults
-        self._limiter = Limiter(settings.limits, clock)
+        # Limits are of a second of the venue's time, and in stepped time none passes.
+        self._limiter = None if settings.stepped else Limiter(settings.limits, clock)
         self._expected = f"Bearer {settings.token}".encode()
         self._requests = 0
 
@@ -42,7 +43,8 @@ class Guard:
         headers = dict(scope["headers"])
         send = _signed(send, request_id, headers.get(b"clientrequestid"))
         await self._faults.slow()
-        problem = self._limiter.problem(scope) or self._unknown(headers)
+        limited = None if self._limiter is None else self._limiter.problem(scope)
+        problem = limited or self._unknown(headers)
         if problem is not None:
             await _answer(problem, scope, receive, send)
         elif scope["method"] in _WRITES and scope["path"].startswith("/v3/"):
@@ -69,6 +71,8 @@ class Guard:
             await self._app(scope, receive, nowhere)
         if fault == "drop_after":
             await _drop(receive, send)
+        elif fault == "hold_after":
+            await _gone(receive)
         else:
             await _answer(self._faults.error(), scope, receive, send)
 
@@ -143,5 +147,10 @@ async def _drop(receive: Receive, send: Send) -> None:
         raise ConnectionAbortedError("the connection drops (a fault on demand)")
     transport.abort()
     with anyio.move_on_after(1):
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await _gone(receive)
+
+
+async def _gone(receive: Receive) -> None:
+    """Return once the client has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -20,7 +20,7 @@ class Tape(Recorded):
     def __init__(self, settings: OandaSettings, source: Source[Any], now: int) -> None:
         super().__init__(settings.symbols, source)
         self.begin = self._opening(settings.history)
-        if settings.rebase:
+        if settings.rebase and not settings.stepped:
             # By whole bars, so that they still begin where bars of their length begin.
             self.shift((now - self.begin) // self.length * self.length)
             self.begin = now

@@ -47,21 +47,24 @@ class Limits(Settings):
 class Faults(Settings):
     """What goes wrong on purpose; all off. Shares are of the writing requests, drawn by ``seed``.
 
-    ``drop_after`` closes the connection after the venue has acted, ``error_before`` and
-    ``error_after`` answer ``status`` before or after it has. ``slow_s`` passes before any answer.
-    ``next`` lists faults for the next writes, in order, before anything is drawn: ``drop_after``,
-    ``error_before``, ``error_after``, ``none``. A stream is cut after ``cut_stream_after`` lines,
-    its heartbeats say ``stale_heartbeat_s`` too early a time, and from ``silent_stream_after``
-    lines on it stays open and says nothing more.
+    ``drop_after`` closes the connection after the venue has acted, ``hold_after`` keeps it open and
+    never answers, ``error_before`` and ``error_after`` answer ``status`` before or after it has
+    acted. ``slow_s`` passes before any answer. ``next`` lists faults for the next writes, in order,
+    before anything is drawn, by these names or ``none``. A stream is cut after
+    ``cut_stream_after`` lines, its heartbeats say ``stale_heartbeat_s`` too early a time, and from
+    ``silent_stream_after`` lines on it stays open and says nothing more.
     """
 
     seed: int = 0
     drop_after: Share = 0.0
+    hold_after: Share = 0.0
     error_before: Share = 0.0
     error_after: Share = 0.0
     status: Literal[500, 502, 503, 504] = 503
     slow_s: Annotated[float, Field(ge=0, le=600)] = 0.0
-    next: tuple[Literal["drop_after", "error_before", "error_after", "none"], ...] = ()
+    next: tuple[
+        Literal["drop_after", "hold_after", "error_before", "error_after", "none"], ...
+    ] = ()
     cut_stream_after: Annotated[int, Field(ge=1)] | None = None
     silent_stream_after: Annotated[int, Field(ge=1)] | None = None
     stale_heartbeat_s: Annotated[float, Field(ge=0)] = 0.0
@@ -71,7 +74,9 @@ class OandaSettings(Settings):
     """The simulated venue.
 
     ``prices`` names a source plugin and holds its settings; ``symbols`` are those of it that are
-    traded, all if empty. Time passes ``speed`` times as fast as the clock. With ``rebase`` the
+    traded, all if empty. Time passes ``speed`` times as fast as the clock; where ``clock`` is
+    ``stepped`` it stands, at the recorded times, until ``PUT /admin/clock`` moves it, and no limit
+    a second is in force, because no second passes. With ``rebase`` the
     recorded times are shifted so that the venue opens now, after ``history`` bars; without it the
     venue's time begins there, wherever the clock stands. ``terms`` are those of every instrument
     (see :class:`mtquant.exchange.Terms`), ``instruments`` overrides them by canonical symbol.
@@ -89,6 +94,7 @@ class OandaSettings(Settings):
         default_factory=lambda: {"plugin": "walk", "timeframe": "S5", "bars": 30_000}
     )
     symbols: tuple[str, ...] = ()
+    clock: Literal["real", "stepped"] = "real"
     speed: Annotated[float, Field(gt=0, le=1e6)] = 1.0
     rebase: bool = True
     history: Annotated[int, Field(ge=0, le=1_000_000)] = 5000
@@ -110,6 +116,11 @@ class OandaSettings(Settings):
         if not str(self.prices.get("plugin", "")):
             raise ValueError('prices needs a source, such as prices = { plugin = "walk" }')
         return self
+
+    @property
+    def stepped(self) -> bool:
+        """Whether time stands still until a client moves it."""
+        return self.clock == "stepped"
 
     def exchange_terms(self) -> dict[str, Any]:
         """Return the terms of the exchange: OANDA's, with what the settings say on top."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from mtquant.clock import Clock, PassingClock
+from mtquant.clock import Clock, ManualClock, PassingClock
 from mtquant.contract import Source
 from mtquant.errors import ConfigError
 from mtquant_simulators.oanda.account import Account
@@ -35,7 +35,10 @@ class Venue:
     def __init__(self, settings: OandaSettings, source: Source[Any], clock: Clock) -> None:
         self.settings = settings
         self.tape = Tape(settings, source, clock.now())
-        self._clock = PassingClock(clock, clock.now(), self.tape.begin, settings.speed)
+        self._steps = ManualClock(self.tape.begin) if settings.stepped else None
+        self._clock: Clock | PassingClock = self._steps or PassingClock(
+            clock, clock.now(), self.tape.begin, settings.speed
+        )
         self.time = self.tape.begin
         self.names = {name_of(symbol): symbol for symbol in self.tape.symbols}
         self.accounts = {
@@ -49,6 +52,17 @@ class Venue:
             for account in self.accounts.values():
                 self.tape.feed(account.exchange, step)
         self._latest = {symbol: self._price(symbol) for symbol in self.tape.symbols}
+
+    def advance(self, to: int) -> None:
+        """Move a stepped venue to ``to``, matching all on the way; an earlier time moves nothing.
+
+        Raises ValueError where time passes by itself.
+        """
+        if self._steps is None:
+            msg = "the venue's time passes by itself"
+            raise ValueError(msg)
+        self._steps.set(to)
+        self.sync()
 
     def sync(self) -> None:
         """Come to the present: match every price that has become known, let time fall due."""
