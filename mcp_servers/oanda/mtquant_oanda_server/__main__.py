@@ -13,6 +13,7 @@ from mtquant.clock import SystemClock
 from mtquant.secrets import secret
 from mtquant_oanda_server.broker import OandaBroker
 from mtquant_oanda_server.settings import OandaSettings
+from mtquant_oanda_server.stepped import SteppedOanda
 
 _EXAMPLE = """example, a practice account whose token is in OANDA_TOKEN:
   mtquant-oanda-server --state ./oanda --settings '{"account_id": "101-004-1234567-001"}'
@@ -44,7 +45,8 @@ def make(table: Mapping[str, Any], state: Path) -> OandaBroker:
     settings = OandaSettings.read(table, "settings")
     settings.check()
     token = secret(settings.token, "settings.token")
-    return OandaBroker(settings, token, SystemClock(), state)
+    kind = SteppedOanda if settings.stepped else OandaBroker
+    return kind(settings, token, SystemClock(), state)
 
 
 if __name__ == "__main__":

@@ -302,6 +302,11 @@ class Prices:
         if missed:  # it beats, but brings no prices: a stream is judged by what it ought to bring
             self._reopen()
 
+    @property
+    def known(self) -> tuple[Quote, ...]:
+        """Return the newest quote of each instrument that had one, whoever vouches for it."""
+        return tuple(self._quotes.values())
+
     def newest(self, instrument: str) -> Decimal | None:
         """Return the newest bid that is known, whoever vouches for it; None where there is none."""
         quote = self._quotes.get(instrument)
@@ -339,7 +344,12 @@ class Prices:
             self._reading.cancel()
 
     async def run(self) -> None:
-        """Read the stream of prices until cancelled, over all instruments asked for so far."""
+        """Read the stream of prices until cancelled, over all instruments asked for so far.
+
+        A stepped simulator's prices stand still between steps, and each step brings them all.
+        """
+        if self._settings.stepped:
+            return
         while True:
             if not self._wanted:
                 await self._more.wait()

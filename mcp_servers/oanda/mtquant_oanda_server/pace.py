@@ -13,7 +13,7 @@ _SECOND_S = 1.0
 
 
 class Pace:
-    """Lets at most ``rate`` acts pass in any second, and ``slack_s`` more.
+    """Lets at most ``rate`` acts pass in any second, and ``slack_s`` more; None is no limit.
 
     The slack is for ways of different length: what leaves a second apart may come closer together.
     Who comes early waits for its turn, in the order of coming; who would wait longer than
@@ -21,20 +21,22 @@ class Pace:
     """
 
     def __init__(
-        self, rate: float, clock: Clock, *, slack_s: float = 0.05, patience_s: float = 5.0
+        self, rate: float | None, clock: Clock, *, slack_s: float = 0.05, patience_s: float = 5.0
     ) -> None:
-        self._most = max(1, int(rate))
-        self._window_s = max(_SECOND_S, 1 / rate) + slack_s
+        self._most = None if rate is None else max(1, int(rate))
+        self._window_s = max(_SECOND_S, 1 / (rate or 1)) + slack_s
         self._patience_s = patience_s
         self._clock = clock
         self._turns: deque[float] = deque(maxlen=self._most)
         self._blocked_until = 0.0
 
-    def left(self) -> int:
-        """Return how many acts may pass at once, now."""
+    def left(self) -> int | None:
+        """Return how many acts may pass at once, now; None where nothing limits them."""
         now = self._clock.monotonic()
         if now < self._blocked_until:
             return 0
+        if self._most is None:
+            return None
         return self._most - sum(turn > now - self._window_s for turn in self._turns)
 
     def block(self, seconds: float) -> None:
@@ -47,6 +49,9 @@ class Pace:
 
     async def pass_one(self) -> None:
         """Wait for a turn and take it; raises Refused where it is too far away."""
+        if self._most is None:
+            await self.unblocked()
+            return
         now = self._clock.monotonic()
         turn = max(now, self._blocked_until)
         if len(self._turns) == self._most:
@@ -64,7 +69,9 @@ class Pace:
         if turn - now > self._patience_s:
             raise Refused(
                 ErrorCode.RATE_LIMITED,
-                f"OANDA takes no more than {self._most} of these a second, and asks to wait",
+                f"OANDA takes no more than {self._most} of these a second, and asks to wait"
+                if self._most
+                else "OANDA asks to wait",
                 outcome=Outcome.NOT_SENT,
                 retry=Retry.SAFE,
                 retry_after_s=turn - now,

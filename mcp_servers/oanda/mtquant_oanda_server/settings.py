@@ -33,6 +33,8 @@ class OandaSettings(Settings):
     environment: Literal["practice", "live"] = "practice"
     url: str = ""
     stream_url: str = ""
+    clock: Literal["real", "stepped"] = "real"
+    """``stepped`` where ``url`` is a simulator's whose time this server moves, for a replay."""
     client_extensions: bool = True
     """Carry client order ids at OANDA. Off for an account that is linked with MT4 alone."""
     tag: str = "mtquant"
@@ -68,8 +70,27 @@ class OandaSettings(Settings):
         """Return practice or live, by the host alone."""
         return Environment(self.environment)
 
+    @property
+    def stepped(self) -> bool:
+        """Return True where time stands still until it is moved."""
+        return self.clock == "stepped"
+
+    @property
+    def pace(self) -> float | None:
+        """Return how many requests a second may leave; None where no second passes."""
+        return None if self.stepped else self.requests_per_second
+
     def check(self) -> None:
-        """Raise ConfigError where an address is neither OANDA's nor on this machine."""
+        """Raise ConfigError where an address is neither OANDA's nor on this machine.
+
+        And where a clock is to be moved that is OANDA's own.
+        """
+        if self.stepped and not self.url:
+            raise ConfigError(
+                "settings.clock",
+                "'stepped' is for a simulator, and url names none: OANDA's own time passes",
+                "Leave it out, or write the simulator's address into url.",
+            )
         for name, address in (("url", self.url), ("stream_url", self.stream_url)):
             if not address:
                 continue

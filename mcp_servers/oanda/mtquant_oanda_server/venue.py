@@ -78,7 +78,7 @@ class Venue:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._settings, self._clock = settings, clock
-        self._requests = Pace(settings.requests_per_second, clock)
+        self._requests = Pace(settings.pace, clock)
         # A connection counts at OANDA when its first request comes, a handshake or two later.
         self._connections = Pace(settings.connections_per_second, clock, slack_s=0.3)
         self.line = Line()
@@ -103,8 +103,8 @@ class Venue:
         await self._client.aclose()
 
     @property
-    def requests_left(self) -> int:
-        """Return how many requests may be sent at once, now."""
+    def requests_left(self) -> int | None:
+        """Return how many requests may be sent at once, now; None where nothing limits them."""
         return self._requests.left()
 
     async def ask(self, request: APIRequest) -> Json:
@@ -136,7 +136,9 @@ class Venue:
             idle_s = self._clock.monotonic() - self.line.answered_at
             lanes.total_tokens = 1 if idle_s > _KEPT_S else lanes.total_tokens
         elif lanes.total_tokens < _MOST_LANES and not lanes.available_tokens:
-            lanes.total_tokens += self._connections.left() > 1  # one is for a stream that breaks
+            lanes.total_tokens += (
+                self._connections.left() or 0
+            ) > 1  # one is for a stream that breaks
 
     async def _ask(self, request: APIRequest) -> Json:
         await self._requests.unblocked()
