@@ -137,6 +137,8 @@ class Double(httpx2.AsyncBaseTransport):
         self.book: list[Json] = []
         self.trades: list[Json] = []
         self.prices = {"EUR_USD": price()}
+        self.priced_at = ""
+        """The time of an answer with prices; empty for one that tells none."""
         self.hedging = hedging
         self.price_streams: list[Silence] = []
         self.transaction_streams: list[Silence] = []
@@ -175,6 +177,8 @@ class Double(httpx2.AsyncBaseTransport):
         elif path == "/pricing":
             wanted = query["instruments"].split(",")
             body = {"prices": [self.prices[each] for each in wanted if each in self.prices]}
+            if self.priced_at:
+                body["time"] = self.priced_at
         elif path == "/transactions/sinceid":
             after = int(query["id"])
             body = {"transactions": [each for each in self.book if int(each["id"]) > after]}

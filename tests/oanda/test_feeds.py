@@ -87,6 +87,29 @@ def test_a_stream_that_beats_but_brings_no_prices_is_found_out_and_opened_anew()
     run(scene)
 
 
+def test_a_price_that_oanda_says_again_is_confirmed_and_its_stream_stays() -> None:
+    async def scene() -> None:
+        double, clock = Double(), ManualClock(parse_time(TIME))
+        double.price_streams = [Silence(price())]
+        double.priced_at = TIME
+        async with desk(double, clock, silence_s=600, quote_age_s=30) as broker:
+            await broker.get_quotes(("EUR_USD",))
+            await until(lambda: broker.prices.age_s is not None)
+            streams = len(double.sent("GET", "/pricing/stream"))
+            (first,) = (await broker.get_quotes(("EUR_USD",))).quotes
+            clock.set(clock.now() + 31 * SECOND)
+            double.priced_at = LATER
+            (again,) = (await broker.get_quotes(("EUR_USD",))).quotes
+            assert again.time == first.time, "a price that didn't move is stamped as it was"
+            assert again.known_at == parse_time(LATER)
+            broker.prices.put(price())  # as a stream that is opened anew brings it
+            (held,) = (await broker.get_quotes(("EUR_USD",))).quotes
+            assert held == again
+            assert len(double.sent("GET", "/pricing/stream")) == streams
+
+    run(scene)
+
+
 def test_an_older_price_never_replaces_a_newer_one() -> None:
     async def scene() -> None:
         double = Double()

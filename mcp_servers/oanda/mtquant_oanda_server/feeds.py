@@ -12,6 +12,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -295,10 +296,11 @@ class Prices:
         missed = False
         for each in answer["prices"]:
             before = self._quotes.get(str(each.get("instrument")))
-            self.put(each)
+            self.put(each, answer.get("time"))
             after = self._quotes.get(str(each.get("instrument")))
-            streamed = self.alive and after is not None and after.instrument in self._streamed
-            missed = missed or (streamed and before is not None and after != before)
+            if before is not None and after is not None and self.alive:
+                moved = replace(before, confirmed=after.confirmed) != after
+                missed = missed or (moved and after.instrument in self._streamed)
         if missed:  # it beats, but brings no prices: a stream is judged by what it ought to bring
             self._reopen()
 
@@ -312,8 +314,8 @@ class Prices:
         quote = self._quotes.get(instrument)
         return None if quote is None else quote.bid
 
-    def put(self, price: Mapping[str, Any]) -> None:
-        """Take a price; one that is older than what is known only confirms it."""
+    def put(self, price: Mapping[str, Any], told_at: object = None) -> None:
+        """Take a price, and OANDA's time of its answer; one that is known is only confirmed."""
         name = str(price["instrument"])
         self._confirmed[name] = self._clock.monotonic()
         self.tradeable[name] = bool(
@@ -327,8 +329,11 @@ class Prices:
             bid=number(bids[0]["price"]),
             ask=number(asks[0]["price"]),
             time=moment(price["time"]),
+            confirmed=moment(told_at) if told_at else None,
         )
         known = self._quotes.get(name)
+        if known is not None and quote.confirmed is None and quote.time == known.time:
+            quote = replace(quote, confirmed=known.confirmed)
         if quote.bid <= quote.ask and (known is None or quote.time >= known.time):
             self._quotes[name] = quote
 
