@@ -38,14 +38,29 @@ from mtquant.recover import Recovered, recover
 from mtquant.wire.guard import Guard
 
 Patch = Callable[[ExitStack], None]
-MUTATIONS: dict[str, tuple[str, Patch, tuple[str, ...]]] = {}
-"""By name: what the mistake is, in words, what makes it, and the faults that it is met with."""
 MOST = 500
 
 
-def _mutation(what: str, kinds: tuple[str, ...] = KINDS) -> Callable[[Patch], Patch]:
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A mistake in words, what makes it, the faults it is met with, and at whose account."""
+
+    what: str
+    make: Patch
+    kinds: tuple[str, ...]
+    broker: str
+
+
+MUTATIONS: dict[str, Mutation] = {}
+
+
+def mutation(
+    what: str, kinds: tuple[str, ...] = KINDS, broker: str = "paper"
+) -> Callable[[Patch], Patch]:
+    """Enter what it decorates among the mutations, under its name."""
+
     def register(make: Patch) -> Patch:
-        MUTATIONS[make.__name__] = what, make, kinds
+        MUTATIONS[make.__name__] = Mutation(what, make, kinds, broker)
         return make
 
     return register
@@ -55,7 +70,7 @@ def _mutation(what: str, kinds: tuple[str, ...] = KINDS) -> Callable[[Patch], Pa
 def mutated(name: str) -> Iterator[None]:
     """Make the mistake called ``name`` for a while."""
     with ExitStack() as stack:
-        MUTATIONS[name][1](stack)
+        MUTATIONS[name].make(stack)
         yield
 
 
@@ -70,21 +85,22 @@ class Verdict:
 
 def hunt(name: str, most: int = MOST, first: int = 0) -> Verdict:
     """Run seeds until the mutation is noticed in one that is clean without it."""
-    kinds = MUTATIONS[name][2]
+    kinds, broker = MUTATIONS[name].kinds, MUTATIONS[name].broker
     for count in range(1, most + 1):
         seed = first + count - 1
         with mutated(name):
-            found = simulate(seed, kinds).failures
-        if found and not simulate(seed, kinds).failures:
+            found = simulate(seed, kinds, broker).failures
+        if found and not simulate(seed, kinds, broker).failures:
             return Verdict(name, count, found[0])
     return Verdict(name, None, "")
 
 
-def _swap(stack: ExitStack, owner: object, name: str, what: object) -> None:
+def swap(stack: ExitStack, owner: object, name: str, what: object) -> None:
+    """Let ``owner`` have something else under a name, for a while."""
     stack.enter_context(patch.object(owner, name, what))
 
 
-@_mutation("a timed-out order is sent again under a new id")
+@mutation("a timed-out order is sent again under a new id")
 def resend_under_a_new_id(stack: ExitStack) -> None:
     place = Link.place
 
@@ -97,26 +113,26 @@ def resend_under_a_new_id(stack: ExitStack) -> None:
             report = await place(self, again)
             return replace(report, client_order_id=cid)
 
-    _swap(stack, Link, "place", twice)
+    swap(stack, Link, "place", twice)
 
 
-@_mutation("an order in doubt is taken for absent at once, and its wish decided afresh")
+@mutation("an order in doubt is taken for absent at once, and its wish decided afresh")
 def reroute_without_proof(stack: ExitStack) -> None:
     def absent(self: OrderDesk, ticket: Ticket, why: str) -> None:
         self._end(ticket, Stage.PROVEN_ABSENT, why)
 
-    _swap(stack, OrderDesk, "_doubt", absent)
+    swap(stack, OrderDesk, "_doubt", absent)
 
 
-@_mutation("an order in doubt is taken for refused")
+@mutation("an order in doubt is taken for refused")
 def timeout_is_a_refusal(stack: ExitStack) -> None:
     def refused(self: OrderDesk, ticket: Ticket, why: str) -> None:
         self._end(ticket, Stage.REFUSED, why)
 
-    _swap(stack, OrderDesk, "_doubt", refused)
+    swap(stack, OrderDesk, "_doubt", refused)
 
 
-@_mutation("a server's outcome_unknown is read as a refusal")
+@mutation("a server's outcome_unknown is read as a refusal")
 def ignore_outcome_unknown(stack: ExitStack) -> None:
     read = mtquant.wire.remote.error_in
 
@@ -126,10 +142,10 @@ def ignore_outcome_unknown(stack: ExitStack) -> None:
             return Refused("broker_rejected", error.message)
         return error
 
-    _swap(stack, mtquant.wire.remote, "error_in", refusal)
+    swap(stack, mtquant.wire.remote, "error_in", refusal)
 
 
-@_mutation("a restart forgets what was in doubt")
+@mutation("a restart forgets what was in doubt")
 def forget_doubts_on_restart(stack: ExitStack) -> None:
     def forgetting(journal: Journal, book: Book, desk: OrderDesk) -> Recovered:
         found = recover(journal, book, desk)
@@ -138,10 +154,10 @@ def forget_doubts_on_restart(stack: ExitStack) -> None:
             book.account(ticket.account).done(ticket.client_order_id)
         return found
 
-    _swap(stack, mtquant.engine, "recover", forgetting)
+    swap(stack, mtquant.engine, "recover", forgetting)
 
 
-@_mutation("a restart takes what was sent and not answered for refused")
+@mutation("a restart takes what was sent and not answered for refused")
 def restart_takes_sent_for_refused(stack: ExitStack) -> None:
     def hasty(journal: Journal, book: Book, desk: OrderDesk) -> Recovered:
         found = recover(journal, book, desk)
@@ -150,10 +166,10 @@ def restart_takes_sent_for_refused(stack: ExitStack) -> None:
             book.account(ticket.account).done(ticket.client_order_id)
         return found
 
-    _swap(stack, mtquant.engine, "recover", hasty)
+    swap(stack, mtquant.engine, "recover", hasty)
 
 
-@_mutation("an execution that is heard of twice is counted twice")
+@mutation("an execution that is heard of twice is counted twice")
 def count_a_fill_twice(stack: ExitStack) -> None:
     take, fold = OrderDesk.take_fill, AccountBook.fold
 
@@ -165,17 +181,17 @@ def count_a_fill_twice(stack: ExitStack) -> None:
         self.executions.discard(fill.execution_id)
         return fold(self, fill)
 
-    _swap(stack, OrderDesk, "take_fill", taken)
-    _swap(stack, AccountBook, "fold", folded)
+    swap(stack, OrderDesk, "take_fill", taken)
+    swap(stack, AccountBook, "fold", folded)
 
 
-@_mutation("the cursor isn't read back from the journal")
+@mutation("the cursor isn't read back from the journal")
 def drop_the_cursor(stack: ExitStack) -> None:
     folds: Any = mtquant.recover._FOLDS
     stack.enter_context(patch.dict(folds, {"cursor": lambda *_: None}))
 
 
-@_mutation("the cursor moves on past executions that weren't taken in")
+@mutation("the cursor moves on past executions that weren't taken in")
 def skip_past_executions(stack: ExitStack) -> None:
     changes = Link.changes
 
@@ -183,19 +199,19 @@ def skip_past_executions(stack: ExitStack) -> None:
         found = await changes(self, since, wait_s)
         return replace(found, fills=())
 
-    _swap(stack, Link, "changes", without_fills)
+    swap(stack, Link, "changes", without_fills)
 
 
-@_mutation("not found is proof enough: no fence")
+@mutation("not found is proof enough: no fence")
 def settle_without_a_fence(stack: ExitStack) -> None:
     async def believed(self: OrderDesk, link: Link, ticket: Ticket, *, fenced: bool) -> None:
         del fenced
         self._end(ticket, Stage.PROVEN_ABSENT, f"{link.name} says it isn't there")
 
-    _swap(stack, OrderDesk, "_prove_absent", believed)
+    swap(stack, OrderDesk, "_prove_absent", believed)
 
 
-@_mutation("the intent is written after the order was sent")
+@mutation("the intent is written after the order was sent")
 def journal_after_sending(stack: ExitStack) -> None:
     send, append = OrderDesk.send, Journal.append
     kept: dict[str, tuple[Journal, dict[str, Any]]] = {}
@@ -216,11 +232,11 @@ def journal_after_sending(stack: ExitStack) -> None:
             if not getattr(journal, "dead", False):
                 append(journal, "intent", body, durable=True)
 
-    _swap(stack, Journal, "append", held_back)
-    _swap(stack, OrderDesk, "send", sent)
+    swap(stack, Journal, "append", held_back)
+    swap(stack, OrderDesk, "send", sent)
 
 
-@_mutation("a durable entry isn't committed")
+@mutation("a durable entry isn't committed")
 def no_commit(stack: ExitStack) -> None:
     append = Journal.append
 
@@ -231,11 +247,11 @@ def no_commit(stack: ExitStack) -> None:
     def later(self: Journal) -> None:
         del self
 
-    _swap(stack, Journal, "append", lazy)
-    _swap(stack, Journal, "flush", later)
+    swap(stack, Journal, "append", lazy)
+    swap(stack, Journal, "flush", later)
 
 
-@_mutation("a position is closed at the other account")
+@mutation("a position is closed at the other account")
 def close_at_the_wrong_account(stack: ExitStack) -> None:
     dispatch = Engine._dispatch
 
@@ -245,10 +261,10 @@ def close_at_the_wrong_account(stack: ExitStack) -> None:
             effect = replace(effect, account=names[0])
         dispatch(self, effect)
 
-    _swap(stack, Engine, "_dispatch", crossed)
+    swap(stack, Engine, "_dispatch", crossed)
 
 
-@_mutation("an order in doubt holds up no other order in its instrument")
+@mutation("an order in doubt holds up no other order in its instrument")
 def trade_on_in_doubt(stack: ExitStack) -> None:
     def busy(self: Flow, symbol: str) -> bool:
         return any(
@@ -261,11 +277,11 @@ def trade_on_in_doubt(stack: ExitStack) -> None:
         del self, symbol
         return False
 
-    _swap(stack, Flow, "busy", busy)
-    _swap(stack, Flow, "unsure", unsure)
+    swap(stack, Flow, "busy", busy)
+    swap(stack, Flow, "unsure", unsure)
 
 
-@_mutation("an order in doubt counts in no limit")
+@mutation("an order in doubt counts in no limit")
 def doubt_does_not_count(stack: ExitStack) -> None:
     doubt = OrderDesk._doubt
 
@@ -276,10 +292,10 @@ def doubt_does_not_count(stack: ExitStack) -> None:
         take(working.instrument, working.side, -working.quantity)
         doubt(self, ticket, why)
 
-    _swap(stack, OrderDesk, "_doubt", uncounted)
+    swap(stack, OrderDesk, "_doubt", uncounted)
 
 
-@_mutation("an order is done with before its executions are in the book")
+@mutation("an order is done with before its executions are in the book")
 def done_before_its_executions(stack: ExitStack) -> None:
     acknowledge = OrderDesk._acknowledge
 
@@ -287,20 +303,20 @@ def done_before_its_executions(stack: ExitStack) -> None:
         nothing = replace(report, fills=(), filled_quantity=report.filled_quantity * 0)
         await acknowledge(self, link, ticket, nothing)
 
-    _swap(stack, OrderDesk, "_acknowledge", hasty)
+    swap(stack, OrderDesk, "_acknowledge", hasty)
 
 
-@_mutation("the server sends what it is given, however often: no ledger before the broker")
+@mutation("the server sends what it is given, however often: no ledger before the broker")
 def no_ledger(stack: ExitStack) -> None:
     async def every_time(self: Guard, request: Any, send: Any) -> OrderReport:  # noqa: ANN401 - as the guard
         del self
         report: OrderReport = await send(request)
         return report
 
-    _swap(stack, Guard, "_once", every_time)
+    swap(stack, Guard, "_once", every_time)
 
 
-@_mutation("the server's ledger is written after the broker was asked")
+@mutation("the server's ledger is written after the broker was asked")
 def ledger_after_sending(stack: ExitStack) -> None:
     begin, send = Ledger.begin, Guard._send
 
@@ -318,11 +334,11 @@ def ledger_after_sending(stack: ExitStack) -> None:
 
         return await send(self, request, then_written)
 
-    _swap(stack, Ledger, "begin", looked_up)
-    _swap(stack, Guard, "_send", sent)
+    swap(stack, Ledger, "begin", looked_up)
+    swap(stack, Guard, "_send", sent)
 
 
-@_mutation("what a dead server was sending counts as never sent")
+@mutation("what a dead server was sending counts as never sent")
 def a_crash_frees_the_id(stack: ExitStack) -> None:
     def freed(self: Ledger) -> None:
         for account, cid, owner in self._db.execute(
@@ -335,27 +351,27 @@ def a_crash_frees_the_id(stack: ExitStack) -> None:
                     (account, cid),
                 )
 
-    _swap(stack, Ledger, "_forsake", freed)
+    swap(stack, Ledger, "_forsake", freed)
 
 
-@_mutation("a venue's not found is believed at once, whatever its settling window")
+@mutation("a venue's not found is believed at once, whatever its settling window")
 def no_settling_window(stack: ExitStack) -> None:
     async def none(self: Guard) -> int:
         del self
         return -1
 
-    _swap(stack, Guard, "_settling", none)
+    swap(stack, Guard, "_settling", none)
 
 
-@_mutation("cancelling an unknown id says that it is fenced, and fences nothing")
+@mutation("cancelling an unknown id says that it is fenced, and fences nothing")
 def a_fence_of_paper(stack: ExitStack) -> None:
     def pretended(self: Ledger, client_order_id: str) -> Row:
         return self._row(client_order_id) or Row("", mtquant.ledger.State.VOID, "")
 
-    _swap(stack, Ledger, "fence", pretended)
+    swap(stack, Ledger, "fence", pretended)
 
 
-@_mutation("after an unknown outcome the next server of the account is tried")
+@mutation("after an unknown outcome the next server of the account is tried")
 def try_the_next_server_in_doubt(stack: ExitStack) -> None:
     async def eager(sessions: Any, use: Any, *, waits: bool = False) -> Any:  # noqa: ANN401 - as the pool
         try:
@@ -363,35 +379,35 @@ def try_the_next_server_in_doubt(stack: ExitStack) -> None:
         except OutcomeUnknown:
             return await first_able(sessions[::-1], use, waits=waits)
 
-    _swap(stack, mtquant.link, "first_able", eager)
+    swap(stack, mtquant.link, "first_able", eager)
 
 
-@_mutation("a fault of a call changes nothing: only the health check is believed")
+@mutation("a fault of a call changes nothing: only the health check is believed")
 def trust_the_health_check(stack: ExitStack) -> None:
     def nothing(self: Session, problem: str) -> None:
         del self, problem
 
-    _swap(stack, Session, "_suspect", nothing)
+    swap(stack, Session, "_suspect", nothing)
 
 
-@_mutation("what somebody else trades in the account is taken for ours")
+@mutation("what somebody else trades in the account is taken for ours")
 def adopt_a_foreign_order(stack: ExitStack) -> None:
     def ours(self: AccountBook, fill: Fill) -> Any:  # noqa: ANN401 - a decimal
         del self
         return fill.quantity * 0
 
-    _swap(stack, AccountBook, "_foreign", ours)
+    swap(stack, AccountBook, "_foreign", ours)
 
 
-@_mutation("an order that was turned away as not sent is done with, its id free")
+@mutation("an order that was turned away as not sent is done with, its id free")
 def leave_the_id_free(stack: ExitStack) -> None:
     async def ended(self: OrderDesk, link: Link, ticket: Ticket, error: Refused) -> None:  # noqa: ARG001 - as the desk
         self._end(ticket, Stage.REFUSED, str(error))
 
-    _swap(stack, OrderDesk, "_refused", ended)
+    swap(stack, OrderDesk, "_refused", ended)
 
 
-@_mutation("for how long an order's fate has been unknown is read off the wall clock")
+@mutation("for how long an order's fate has been unknown is read off the wall clock")
 def trust_the_wall_clock(stack: ExitStack) -> None:
     find = Ledger._row
 
@@ -403,18 +419,18 @@ def trust_the_wall_clock(stack: ExitStack) -> None:
         (since,) = self._db.execute(query, (client_order_id,)).fetchone()
         return replace(row, unknown_s=(self.clock.now() - since) / SECOND)
 
-    _swap(stack, Ledger, "_row", by_the_wall)
+    swap(stack, Ledger, "_row", by_the_wall)
 
 
-@_mutation("a change is made as often as it comes", ("request_twice", "request_late"))
+@mutation("a change is made as often as it comes", ("request_twice", "request_late"))
 def change_every_time(stack: ExitStack) -> None:
     async def made(self: Guard, change: Any, send: Any, seen: Any, kind: Any) -> Any:  # noqa: ANN401, ARG001 - as the guard
         return await send()
 
-    _swap(stack, Guard, "_change", made)
+    swap(stack, Guard, "_change", made)
 
 
-@_mutation("a cancel is taken for done when it is sent")
+@mutation("a cancel is taken for done when it is sent")
 def canceled_when_sent(stack: ExitStack) -> None:
     cancel = Trading.cancel
 
@@ -426,4 +442,4 @@ def canceled_when_sent(stack: ExitStack) -> None:
             desk._emit(desk._moved(ticket, "canceled"))
         return await cancel(self, asked)
 
-    _swap(stack, Trading, "cancel", done)
+    swap(stack, Trading, "cancel", done)

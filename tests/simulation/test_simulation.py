@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+from tests.simulation import oanda_mutations as oanda_mutations  # they enter themselves
 from tests.simulation.faults import KINDS
 from tests.simulation.mutations import MUTATIONS, hunt
 from tests.simulation.run import Kept, Tally, kept_seeds
@@ -64,4 +65,4 @@ def test_a_long_run_that_misses_a_fault_or_a_move_fails() -> None:
 def test_the_simulation_notices_a_mistake(name: str) -> None:
     verdict = hunt(name)
     print(f"{name}: caught after {verdict.seeds} seeds: {verdict.why}")  # noqa: T201 - the figure
-    assert verdict.seeds is not None, f"{MUTATIONS[name][0]}: unnoticed"
+    assert verdict.seeds is not None, f"{MUTATIONS[name].what}: unnoticed"
