@@ -5,7 +5,7 @@ SOURCES := pyproject.toml mcp_servers/paper/pyproject.toml mcp_servers/oanda/pyp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow simulate chaos mutation lint format bench mcp-conformance docs docs-serve clean
+.PHONY: help demo demo-oanda test test-slow simulate chaos mutation lint format bench mcp-conformance docs docs-serve clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -19,12 +19,19 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e mcp_servers/paper -e ".[demo]"
 	@touch $@
 
+.venv/.demo-oanda: .venv/.demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e mcp_servers/oanda
+	@touch $@
+
 .venv/.dev: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@ .venv/.demo
+	@touch $@ .venv/.demo .venv/.demo-oanda
 
 demo: .venv/.demo ## Trade 27 years of fixings through two paper brokers, one of which is killed
 	$(BIN)/mtquant demo
+
+demo-oanda: .venv/.demo-oanda ## The same with OANDA's server, before a simulated OANDA: no account needed
+	$(BIN)/mtquant demo --oanda
 
 test: .venv/.dev ## Run the unit tests (under three minutes)
 	$(BIN)/python -m pytest -n 2 -q -m "not slow"

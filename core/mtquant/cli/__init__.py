@@ -54,12 +54,23 @@ def demo(
     folder: Annotated[
         Path, typer.Option("--dir", help="Where its files and the report go.")
     ] = Path("mtquant-demo"),
+    oanda: Annotated[  # noqa: FBT002 - a command line flag
+        bool,
+        typer.Option(
+            "--oanda",
+            help="Let OANDA's server be the broker that is killed, before a simulated OANDA on"
+            " this machine: no account, no network.",
+        ),
+    ] = False,
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
-    """Trade 27 years of real fixings through two paper brokers, one of which is killed."""
+    """Trade 27 years of real fixings through two paper brokers, one of which is killed.
+
+    Exit codes: 0 the books agree; 1 they differ; 2 something is missing or a folder isn't empty.
+    """
     from mtquant.cli.demo import demo as run_demo  # noqa: PLC0415 - --help stays quick
 
-    raise typer.Exit(run_demo(folder, as_json_text=as_json))
+    raise typer.Exit(run_demo(folder, oanda=oanda, as_json_text=as_json))
 
 
 @app.command(epilog="Example: mtquant init && mtquant run")

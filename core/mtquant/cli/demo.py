@@ -1,12 +1,12 @@
-"""``mtquant demo``: two paper brokers, 27 years of fixings, and one broker's death on the way."""
+"""``mtquant demo``: two brokers, 27 years of fixings, and one broker's death on the way."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
-import sys
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from rich.table import Table as RichTable
 
 from mtquant.assemble import assemble
 from mtquant.audit import Audit, audit
+from mtquant.cli.oanda_victim import oanda_on_desk
 from mtquant.cli.progress import Progressing
 from mtquant.cli.recorder import Recorder
 from mtquant.cli.summary import accounts, as_json, rows, write_page
+from mtquant.cli.victim import PaperVictim, Victim
 from mtquant.clock import SystemClock, format_time, seeded
 from mtquant.config import Config
 from mtquant.decide import Event, OrderMoved, RoutesChanged, Tell
@@ -32,7 +34,6 @@ from mtquant.plugins import load_catalogue
 from mtquant.report import Mark
 
 SYMBOLS = ["EUR/USD", "GBP/USD", "USD/JPY"]
-VICTIM = "paper-a"
 OUTAGE_STEPS = 60
 """How many fixings pass while the killed broker is down."""
 _MARKER = ".mtquant-demo"
@@ -53,7 +54,7 @@ NOTES = (
 )
 
 
-def settings(folder: Path) -> dict[str, Any]:
+def settings(folder: Path, victim: Victim) -> dict[str, Any]:
     """Return the demo's configuration."""
     paper: dict[str, Any] = {
         "plugin": "paper",
@@ -65,7 +66,7 @@ def settings(folder: Path) -> dict[str, Any]:
         "engine": {"state_dir": str(folder), "restart_backoff_s": 0.25},
         "market": {"feed": "replay", "timeframe": "D1", "source": {"plugin": "ecb"}},
         "brokers": {
-            "paper-a": paper | {"spelling": {"suffix": ".a"}},
+            victim.name: victim.account(paper),
             "paper-b": paper
             | {
                 "spelling": {"separator": "_"},
@@ -73,7 +74,10 @@ def settings(folder: Path) -> dict[str, Any]:
                 "quantity_min": "100",
             },
         },
-        "route": {"prefer": ["paper-a", "paper-b"], "symbols": {"USD/JPY": ["paper-b", "paper-a"]}},
+        "route": {
+            "prefer": [victim.name, "paper-b"],
+            "symbols": {"USD/JPY": ["paper-b", victim.name]},
+        },
         "strategies": {
             "trend": {"plugin": "sma_cross", "symbols": SYMBOLS, "fast": 20, "slow": 50}
         },
@@ -86,13 +90,13 @@ def settings(folder: Path) -> dict[str, Any]:
     }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Drama(Recorder):
     """Kills the victim while one of its orders is in flight, once, after ``middle``."""
 
+    victim: Victim
     middle: int = 0
     console: Console = field(default_factory=lambda: Console(stderr=True))
-    folder: Path = Path()
     killed_at: int | None = None
     killed_order: str = ""
     back_at: int | None = None
@@ -118,16 +122,14 @@ class Drama(Recorder):
 
     def on_sending(self, ticket: Ticket, link: Link) -> None:
         """Let the chosen order go out, and kill its broker the moment it has taken it."""
-        if self.killed_at is not None and self.recovery_s is None and link.name != VICTIM:
+        if self.killed_at is not None and self.recovery_s is None and link.name != self.victim.name:
             self.recovery_s = SystemClock().monotonic() - self._killed
         due = self._now >= self.middle and self.killed_at is None
         process = link.sessions[0].health
-        if not (due and ticket.opens and link.name == VICTIM and process):
+        if not (due and ticket.opens and link.name == self.victim.name and process):
             return
-        account = self.folder / VICTIM / "account.db"
         killer = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "mtquant.cli.kill", str(account), str(process.process_id)],
-            stdout=subprocess.PIPE,
+            self.victim.killer(process.process_id), stdout=subprocess.PIPE
         )
         self._killer = killer
         if killer.stdout is not None:
@@ -135,7 +137,7 @@ class Drama(Recorder):
         self.killed_at, self.killed_order = self._now, ticket.client_order_id
         self._killed = SystemClock().monotonic()
         self.console.print(
-            f"  {format_time(self._now)[:10]}  [bold]{VICTIM} gets SIGKILL with order "
+            f"  {format_time(self._now)[:10]}  [bold]{self.victim.name} gets SIGKILL with order "
             f"{ticket.client_order_id} in flight[/]",
             highlight=False,
         )
@@ -146,8 +148,8 @@ class Drama(Recorder):
         if isinstance(event, OrderMoved):
             self._follow(event)
         if isinstance(event, RoutesChanged) and self.killed_at is not None:
-            self._was_down |= VICTIM not in event.tradable
-            if self._was_down and self.back_at is None and VICTIM in event.tradable:
+            self._was_down |= self.victim.name not in event.tradable
+            if self._was_down and self.back_at is None and self.victim.name in event.tradable:
                 self.back_at = self._now
                 if self._back is not None:
                     self._back.set()
@@ -179,7 +181,7 @@ class Drama(Recorder):
         """The outage, as the report marks it."""
         if self.killed_at is None:
             return []
-        return [Mark(time=self.killed_at, label=f"{VICTIM} killed", until=self.back_at)]
+        return [Mark(time=self.killed_at, label=f"{self.victim.name} killed", until=self.back_at)]
 
 
 def replay_of(drama: Drama) -> type[Replay]:
@@ -197,14 +199,23 @@ def replay_of(drama: Drama) -> type[Replay]:
     return Staged
 
 
-def demo(folder: Path, *, as_json_text: bool) -> int:
-    """Run the demo in ``folder`` and return the exit code: 0 only if the books agree."""
+def demo(folder: Path, *, oanda: bool, as_json_text: bool) -> int:
+    """Run the demo in ``folder`` and return the exit code: 0 only if the books agree.
+
+    With ``oanda`` the broker that dies is OANDA's server, before a simulator that runs meanwhile.
+    """
     _prepare(folder)
+    on_desk = oanda_on_desk(folder, SYMBOLS) if oanda else nullcontext(PaperVictim(folder))
+    with on_desk as victim:
+        return _play(folder, victim, as_json_text=as_json_text)
+
+
+def _play(folder: Path, victim: Victim, *, as_json_text: bool) -> int:
     console = Console(stderr=True)
     out = Console()
-    drama = Drama(console=console, folder=folder)
+    drama = Drama(victim=victim, console=console)
     made = assemble(
-        Config.read(settings(folder), "demo"),
+        Config.read(settings(folder, victim), "demo"),
         load_catalogue(),
         seeded(1),
         drama,
@@ -218,8 +229,8 @@ def demo(folder: Path, *, as_json_text: bool) -> int:
     first, last = format_time(dates[0])[:10], format_time(dates[-1])[:10]
     console.print(
         f"[bold]mtquant demo[/]: {', '.join(SYMBOLS)}, daily ECB fixings {first} to {last}\n"
-        "two paper brokers, each an MCP server in a process of its own: "
-        "paper-a (EURUSD.a), paper-b (EUR_USD)",
+        f"two brokers, each an MCP server in a process of its own:\n"
+        f"  {victim.words}\n  paper-b (EUR_USD), a paper account",
         highlight=False,
     )
     found: list[Audit] = []
@@ -228,7 +239,9 @@ def demo(folder: Path, *, as_json_text: bool) -> int:
         with Progressing(console, len(replay.steps)) as progress:
             drama.attach(progress)
             await replay(engine)
-        found.append(await audit(engine))
+        audited = await audit(engine)
+        own = tuple(await victim.differences(engine))
+        found.append(replace(audited, differences=audited.differences + own))
 
     anyio.run(made.engine.run, feed)
     drama.bury()
@@ -242,10 +255,10 @@ def demo(folder: Path, *, as_json_text: bool) -> int:
         made.bars,
         title="mtquant demo",
         subtitle=f"Moving-average cross on daily ECB fixings, {first} to {last}, "
-        "two paper brokers, one killed on the way",
+        f"two brokers, {victim.name} killed on the way",
         summary=summary,
         marks=drama.marks,
-        notes=NOTES,
+        notes=NOTES + victim.notes,
     )
     if as_json_text:
         figures = as_json(made.engine, drama, result)
@@ -288,8 +301,8 @@ def _show(out: Console, engine: Engine, drama: Drama, summary: list[Any]) -> Non
     out.print(each)
     if drama.recovery_s is not None and drama.fate:
         out.print(
-            f"{VICTIM} died with order {drama.killed_order} in flight; looked up by its client "
-            f"order id it was {drama.fate}. First order on the other account "
+            f"{drama.victim.name} died with order {drama.killed_order} in flight; looked up by its "
+            f"client order id it was {drama.fate}. First order on the other account "
             f"{drama.recovery_s * 1000:.0f} ms after the kill.",
             highlight=False,
         )

@@ -10,6 +10,7 @@ import os
 import signal
 import sqlite3
 import sys
+from collections.abc import Callable
 
 from mtquant.clock import SystemClock
 
@@ -17,15 +18,23 @@ LIMIT_S = 5.0
 
 
 def main() -> None:
-    """Say ``ready``, wait for the account file to change, and kill; at the limit in any case."""
+    """Say ``ready``, wait for the account file to change, and kill."""
     account, process_id = sys.argv[1], int(sys.argv[2])
-    clock = SystemClock()
     database = sqlite3.connect(f"file:{account}?mode=ro", uri=True, isolation_level=None)
     before = database.execute("PRAGMA data_version").fetchone()
+    strike(
+        process_id,
+        lambda: database.execute("PRAGMA data_version").fetchone() != before,
+    )
+
+
+def strike(process_id: int, taken: Callable[[], bool]) -> None:
+    """Say ``ready``, and kill as soon as ``taken`` says so; after ``LIMIT_S`` in any case."""
+    clock = SystemClock()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     limit = clock.monotonic() + LIMIT_S
-    while database.execute("PRAGMA data_version").fetchone() == before:
+    while not taken():
         if clock.monotonic() > limit:
             break
     os.kill(process_id, signal.SIGKILL)
