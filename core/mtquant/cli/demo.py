@@ -195,6 +195,7 @@ def replay_of(drama: Drama) -> type[Replay]:
                 self.waited += 1
                 if self.waited > OUTAGE_STEPS:
                     await drama.wait_until_back()
+                    await engine.idle()  # what the return brings about is of this day's prices
 
     return Staged
 
