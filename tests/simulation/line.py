@@ -54,6 +54,7 @@ class Call:
     def leave(self) -> None:
         """Wait no longer: what comes now is heard by nobody."""
         self.left.set()
+        self._chunks.close()
         self.chunks.close()
 
     async def run(self, application: Application) -> None:

@@ -7,8 +7,9 @@ the line to it, at the venue's own hands (its faults on demand), and in the serv
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from tests.simulation.venue import CATALOGUE, Account, Process
 from mtquant.clock import SECOND, seeded
 from mtquant.contract import Broker
 from mtquant.model import CloseRequest, OrderRequest, OrderType, Side
+from mtquant.orders import Stage
 from mtquant.symbols import Spelling
 from mtquant_oanda_server.broker import OandaBroker
 from mtquant_oanda_server.settings import OandaSettings
@@ -287,6 +289,21 @@ class OandaAccount(Account):
 
     def refused(self, report: Order) -> bool:
         return report.turned_away
+
+    def settled(self, client_order_id: str, stage: Stage) -> None:
+        """Count doubts by their ends: found by the id at OANDA alone, known after all, absent."""
+        end = "absent"
+        if stage is Stage.ACKNOWLEDGED:
+            end = "known" if self._was_answered(client_order_id) else "found"
+        self.world.doubts[end] += 1
+
+    def _was_answered(self, client_order_id: str) -> bool:
+        """Tell whether a server wrote down which order OANDA's answer told of."""
+        with closing(sqlite3.connect(self.folder / "intents.db")) as intents:
+            row = intents.execute(
+                "SELECT order_id FROM intents WHERE client_order_id = ?", (client_order_id,)
+            ).fetchone()
+        return bool(row and row[0])
 
     # --- what happens beside us --------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from tests.simulation.faults import OANDA_KINDS
-from tests.simulation.mutations import mutation, swap
+from tests.simulation.mutations import MUTATIONS, mutation, swap
 
 import mtquant_oanda_server.book
 import mtquant_oanda_server.orders
@@ -19,6 +19,7 @@ from mtquant_oanda_server.book import Book
 from mtquant_oanda_server.broker import OandaBroker
 from mtquant_oanda_server.venue import Venue
 
+__all__ = ["MUTATIONS"]
 _at_oanda = partial(mutation, kinds=OANDA_KINDS, broker="oanda")
 
 

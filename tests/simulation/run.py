@@ -98,11 +98,12 @@ class Tally:
 
     def _doubt_lines(self) -> Iterable[str]:
         """Tell how doubts about orders at OANDA ended."""
-        found, absent = self.doubts["oanda acknowledged"], self.doubts["oanda proven_absent"]
-        if found or absent:
+        if self.doubts:
             yield (
-                f"in doubt at OANDA: {found + absent}; {found} of them found there by their client"
-                f" extensions, {absent} proven absent"
+                f"in doubt at OANDA: {sum(self.doubts.values())}; {self.doubts['found']} had no"
+                " answer of OANDA's and were found there by their client extensions,"
+                f" {self.doubts['known']} had one that we didn't hear of,"
+                f" {self.doubts['absent']} were proven absent"
             )
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 import trio
-from tests.simulation import oanda_mutations as oanda_mutations  # they enter themselves
-from tests.simulation.faults import KINDS
-from tests.simulation.mutations import MUTATIONS, hunt
+from tests.simulation.faults import AT_OANDA, KINDS, TO_OANDA
+from tests.simulation.mutations import hunt
+from tests.simulation.oanda_mutations import MUTATIONS
 from tests.simulation.run import Kept, Tally, kept_seeds
 from tests.simulation.world import simulate
 
 from mtquant.orders import MOVES
 
 FAST = 10
+OANDA_SEEDS = 12
+"""In so many each fault between the OANDA server and OANDA is met."""
 UNNOTICED = {
     "trust_the_health_check": "what is safe doesn't rest on it; only routing comes to a worse end",
 }
@@ -44,6 +46,33 @@ def test_a_few_seeds() -> None:
     assert not tally.failed, [(each.seed, each.failures[0]) for each in tally.failed]
     assert not tally.idle, "a run in which no order was placed proves nothing"
     assert tally.untouched < FAST / 4
+
+
+def test_without_faults_nothing_is_in_doubt_at_oanda() -> None:
+    result = simulate(1, (), broker="oanda")
+    assert not result.failures
+    assert result.orders > 10
+    assert set(result.moves) == {"sent -> acknowledged", "acknowledged -> acknowledged"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_order_that_oanda_took_and_did_not_answer_is_found_or_proven_absent() -> None:
+    tally = Tally()
+    for seed in range(OANDA_SEEDS):
+        tally.add(simulate(seed, broker="oanda"))
+    assert not tally.failed, [(each.seed, each.failures[0]) for each in tally.failed]
+    met = {*TO_OANDA, *AT_OANDA, "crash_before", "crash_after", "crash_acts_late"}
+    assert not [each for each in sorted(met) if not tally.injected[each]]
+    assert tally.doubts["found"]
+    assert tally.doubts["absent"]
+
+
+@pytest.mark.slow
+def test_a_seed_with_oanda_is_a_run_to_the_letter() -> None:
+    first, second = simulate(7, broker="oanda"), simulate(7, broker="oanda")
+    assert first.log == second.log
+    assert first.orders
 
 
 @pytest.mark.parametrize("kept", kept_seeds(), ids=lambda each: f"{each.broker}-{each.seed}")

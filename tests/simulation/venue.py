@@ -32,6 +32,7 @@ from mtquant.model import (
     Side,
     TimeInForce,
 )
+from mtquant.orders import Stage
 from mtquant.plugins import load_catalogue
 from mtquant.symbols import Spelling
 from mtquant.wire import Remote, serve
@@ -175,6 +176,10 @@ class Account(ABC):
         """Make faults come and go, where they don't ask the plan each time."""
 
     @abstractmethod
+    def settled(self, client_order_id: str, stage: Stage) -> None:
+        """Hear how a doubt about an order has ended."""
+
+    @abstractmethod
     def close(self) -> None:
         """Let go of files."""
 
@@ -232,6 +237,9 @@ class PaperAccount(Account):
 
     async def weather(self) -> None:
         """Do nothing, likewise."""
+
+    def settled(self, client_order_id: str, stage: Stage) -> None:
+        """Do nothing: the moves of all orders are counted anyway."""
 
     def refused(self, report: Any) -> bool:  # noqa: ANN401 - the exchange's
         return bool(report.status is OrderStatus.REJECTED)

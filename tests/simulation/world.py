@@ -554,8 +554,8 @@ def _counted_moves(world: World) -> Iterator[None]:
         before = self.stage
         move(self, stage)
         world.moves[f"{before} -> {stage}"] += 1
-        if Stage.IN_DOUBT in {before, stage}:
-            world.doubts[f"{self.account} {stage}"] += 1
+        if before is Stage.IN_DOUBT:
+            world.accounts[self.account].settled(self.client_order_id, stage)
 
     Ticket.move = counted  # type: ignore[method-assign]
     try:
