@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from mtquant.engine import Engine
 from mtquant.errors import BrokerError, ErrorCode, Refused
 from mtquant.link import Link
-from mtquant.model import Fill, plain
+from mtquant.model import Fill, OrderReport, plain
 from mtquant.orders import Stage, Ticket
 
 
@@ -33,11 +33,19 @@ class Audit:
         return not (self.lost or self.duplicated or self.differences)
 
 
+@dataclass(slots=True)
+class _Lives:
+    """Under which client order ids orders live, and which of them did something or still may."""
+
+    count: Counter[str] = field(default_factory=Counter)
+    acted: set[str] = field(default_factory=set)
+    unknown: list[str] = field(default_factory=list)
+
+
 async def audit(engine: Engine) -> Audit:
     """Ask every account for every execution and every order of ours, and compare."""
     differences: list[str] = []
-    lost: list[str] = []
-    living: Counter[str] = Counter()
+    lives = _Lives()
     executions = 0
     for link in engine.wiring.links.values():
         try:
@@ -47,26 +55,40 @@ async def audit(engine: Engine) -> Audit:
             differences.append(f"{link.name} can't be asked: {error}")
             continue
         executions += len(fills)
-        orders_by_id: dict[str, set[str]] = defaultdict(set)
-        for fill in fills:
-            if fill.client_order_id is not None:
-                orders_by_id[fill.client_order_id].add(fill.order_id)
-        for ticket in engine.desk.tickets.values():
-            orders = orders_by_id[ticket.client_order_id] | await _order_at(link, ticket)
-            living[ticket.client_order_id] += len(orders)
-            if ticket.account == link.name and not orders and ticket.stage is Stage.ACKNOWLEDGED:
-                lost.append(ticket.client_order_id)
+        await _look_up(engine, link, fills, lives)
+    lost = lives.unknown
     for ticket in engine.desk.tickets.values():
         if ticket.stage in {Stage.SENT, Stage.IN_DOUBT}:
             lost.append(ticket.client_order_id)
-        if ticket.stage in {Stage.REFUSED, Stage.PROVEN_ABSENT} and living[ticket.client_order_id]:
+        # What a broker keeps of an order that it refused says nothing: that it did something would.
+        refused = ticket.stage in {Stage.REFUSED, Stage.PROVEN_ABSENT}
+        if refused and ticket.client_order_id in lives.acted:
             differences.append(f"{ticket.client_order_id} lives, and we say {ticket.stage}")
     return Audit(
         executions=executions,
         lost=tuple(lost),
-        duplicated=tuple(name for name, count in living.items() if count > 1),
+        duplicated=tuple(name for name, count in lives.count.items() if count > 1),
         differences=tuple(differences),
     )
+
+
+async def _look_up(engine: Engine, link: Link, fills: list[Fill], lives: _Lives) -> None:
+    """Look every order of ours up at one account, and note where it lives."""
+    executed: dict[str, set[str]] = defaultdict(set)
+    for fill in fills:
+        if fill.client_order_id is not None:
+            executed[fill.client_order_id].add(fill.order_id)
+    lives.acted |= executed.keys()
+    for ticket in engine.desk.tickets.values():
+        orders = set(executed.get(ticket.client_order_id, ()))
+        report = await _order_at(link, ticket)
+        if report is not None:
+            orders.add(report.order_id)
+            if not report.status.terminal:
+                lives.acted.add(ticket.client_order_id)
+        lives.count[ticket.client_order_id] += len(orders)
+        if ticket.account == link.name and not orders and ticket.stage is Stage.ACKNOWLEDGED:
+            lives.unknown.append(ticket.client_order_id)
 
 
 async def _all_fills(link: Link) -> list[Fill]:
@@ -80,13 +102,13 @@ async def _all_fills(link: Link) -> list[Fill]:
             return found
 
 
-async def _order_at(link: Link, ticket: Ticket) -> set[str]:
-    """Return the broker's id of the order that lives under ``ticket``'s id at this account."""
+async def _order_at(link: Link, ticket: Ticket) -> OrderReport | None:
+    """Return the order under ``ticket``'s id at this account, None where there is none."""
     try:
-        return {(await link.order(ticket.client_order_id)).order_id}
+        return await link.order(ticket.client_order_id)
     except Refused as error:
         if error.code is ErrorCode.NOT_FOUND:
-            return set()
+            return None
         raise
 
 

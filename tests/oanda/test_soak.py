@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from tests.oanda.double import Double, Json, Silence, desk, fill, market, price, until
+from tests.oanda.soak import soak
 
 TICKS, FILLS, CHUNK = 36_000, 1_000, 50
 GROWTH = 1_000_000
@@ -83,3 +84,17 @@ def test_an_hour_of_ticks_leaves_the_last_price_and_every_execution() -> None:
 
 def price_of(number: int) -> Decimal:
     return Decimal(str(tick(number)["bids"][0]["price"]))
+
+
+@pytest.mark.slow
+def test_an_hours_ticks_through_the_engine_miss_no_execution_and_leave_nothing_behind() -> None:
+    found = anyio.run(soak)
+    assert found.audited.clean, found.audited
+    assert found.balance_differs == 0
+    assert found.audited.executions > 100
+    assert found.stopped_out > 5, "executions that nobody asked for came by the stream"
+    resident, handles = (
+        after - before for before, after in zip(found.before, found.after, strict=True)
+    )
+    assert resident < 8_000, "kB, in the middle half hour"
+    assert handles <= 0

@@ -38,8 +38,11 @@ class Tape(Recorded):
             raise ConfigError(
                 "history", f"{history} bars: the prices have {shortest}", "Take fewer."
             )
-        known = max(history, 1)  # a venue without a single price could answer nothing
-        return max(bars.time[known - 1] + self.length for bars in self.bars.values())
+        # A venue that has no price of an instrument could answer nothing.
+        first = max(moments[0] for moments in self.moments.values())
+        known = max(history, 1)
+        ended = max(bars.time[known - 1] + self.length for bars in self.bars.values())
+        return max(first, ended)
 
     def until(self, time: int) -> int:
         """Return how many steps are known at ``time``."""
