@@ -278,6 +278,14 @@ def _check_broker(broker: BrokerTable, where: str) -> None:
             "says not exactly one of plugin, command, server, endpoints",
             "Name the one that tells where this broker's server is.",
         )
+    if broker.token and not broker.server:
+        raise ConfigError(
+            f"{where}.token",
+            "is the bearer token of a `server`, and none is named beside it",
+            f"A plugin takes its own settings: mtquant plugins broker {broker.plugin}"
+            if broker.plugin
+            else "Name the server, or leave the token out.",
+        )
     for url in (broker.server, *(each.server for each in broker.endpoints)):
         if url is not None and _has_password(url):
             raise ConfigError(

@@ -54,6 +54,11 @@ def test_the_template_is_read(tmp_path: Path) -> None:
         ("[route.symbols]\n'EUR/USD' = ['c']", r"route\.symbols\.EUR/USD: no broker 'c'"),
         ("[brokers.c]", r"brokers\.c: says not exactly one of plugin, command, server"),
         ("[brokers.c]\ncommand = ['x']\nlot = 1", r"brokers\.c\.lot: no such setting"),
+        (
+            "[brokers.c]\nplugin = 'oanda'\ntoken = 'env:T'",
+            r"brokers\.c\.token: is the bearer token",
+        ),
+        ("[brokers.c]\ncommand = ['x']\ntoken = 'env:T'", r"brokers\.c\.token: .*Name the server"),
         ("[brokers.c]\nserver = 'http://c.example'", r"brokers\.c\.server: .*must be https"),
         ("[brokers.c]\nserver = 'https://u:p@c.example'", r"carries a password"),
         (
