@@ -56,7 +56,7 @@ def test_the_template_is_read(tmp_path: Path) -> None:
         ("[brokers.c]\ncommand = ['x']\nlot = 1", r"brokers\.c\.lot: no such setting"),
         (
             "[brokers.c]\nplugin = 'oanda'\ntoken = 'env:T'",
-            r"brokers\.c\.token: is the bearer token",
+            r"brokers\.c\.token: is the bearer",
         ),
         ("[brokers.c]\ncommand = ['x']\ntoken = 'env:T'", r"brokers\.c\.token: .*Name the server"),
         ("[brokers.c]\nserver = 'http://c.example'", r"brokers\.c\.server: .*must be https"),
