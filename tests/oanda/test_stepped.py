@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -16,9 +17,10 @@ from tests.simulators.desk import HEDGING, MINUTE, NETTING, START, Script
 from tests.simulators.desk import TOKEN as SIMULATED
 
 from mtquant.clock import SystemClock
+from mtquant.contract import Endpoint
 from mtquant.errors import BrokerError, ConfigError, ErrorCode, Outcome
 from mtquant.model import OrderRequest, OrderStatus, OrderType, Side, TimeInForce
-from mtquant.testing import all_cases, near, run
+from mtquant.testing import all_cases, run, wire
 from mtquant.testing.run import Outcome as Ended
 from mtquant.testing.run import Run
 from mtquant.wire import serve
@@ -34,10 +36,11 @@ SKIPS = {
     "tool:get_ticks",
     "type:stop_limit",
     "type:trailing_stop",
+    "clock:real",
     "mode:netting",
     "mode:hedging",
 }
-"""What v20 lacks, and what is of the other kind of account."""
+"""What v20 lacks, and what is of the other kind of clock or account."""
 
 
 def told(url: str, account: str = NETTING, **changes: object) -> OandaSettings:
@@ -195,8 +198,12 @@ def test_the_tool_is_listed_before_a_stepped_simulator_alone(
 def test_the_contract_is_kept_where_time_is_moved(account: str, tmp_path: Path) -> None:
     async def scene() -> Run:
         async with serving(Simulated(clock="stepped")) as url:
-            about = told(url, account, settling_window_s=5)
-            return await run(near(lambda: SteppedOanda(about, SIMULATED, SystemClock()), tmp_path))
+            table = told(url, account, settling_window_s=5).model_dump_json()
+            words = ("--settings", table, "--state", str(tmp_path))
+            command = (sys.executable, "-m", "mtquant_oanda_server", *words)
+            return await run(
+                wire(Endpoint(command=command, environment={"OANDA_TOKEN": SIMULATED}))
+            )
 
     done = anyio.run(scene)
     failed = [f"{e.case.number}: {e.why}" for e in done.results if e.outcome is Ended.FAILED]
