@@ -6,25 +6,24 @@ the line to it, at the venue's own hands (its faults on demand), and in the serv
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx2
 from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.simulation.clocks import MarketClock, ServerClock
 from tests.simulation.faults import LATE_S, SETTLING_S, Plan
 from tests.simulation.line import Application, Call, Line
 from tests.simulation.transactions import Execution, Order, Transactions
 from tests.simulation.venue import CATALOGUE, Account, Process
+from tests.simulation.wish import wish_of
 
 from mtquant.clock import SECOND, seeded
 from mtquant.contract import Broker
-from mtquant.model import CloseRequest, OrderRequest, OrderType, Side
 from mtquant.orders import Stage
 from mtquant.symbols import Spelling
 from mtquant_oanda_server.broker import OandaBroker
@@ -53,73 +52,6 @@ _POLL_S, _TOLD_S = 0.25, 0.3
 """How often a stream looks for news, and when it has told of them."""
 
 
-class MarketClock:
-    """The venue's: its market comes to where the replay is, and time passes in between."""
-
-    def __init__(self, world: World, opens: int) -> None:
-        self._world, self._time, self._since = world, opens, world.now()
-
-    def come_to(self, time: int) -> None:
-        """Move on; back it never goes, though a process of ours begins anew further back."""
-        self._time, self._since = max(time, self.now()), self._world.now()
-
-    def now(self) -> int:
-        return self._time + round((self._world.now() - self._since) * SECOND)
-
-    def monotonic(self) -> float:
-        return self._world.now()
-
-
-class ServerClock:
-    """The server's: the market's time, but for the jumps of whoever sets it."""
-
-    def __init__(self, market: MarketClock, world: World) -> None:
-        self._market, self._world = market, world
-
-    def now(self) -> int:
-        return self._market.now() + round(self._world.clock.jumped_s * SECOND)
-
-    def monotonic(self) -> float:
-        return self._world.now()
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a request to the venue is: an order, a close, or any other change."""
-
-    client_order_id: str
-    symbol: str
-    opens: bool
-
-    def request(self) -> OrderRequest | CloseRequest:
-        """Return it in the checks' words."""
-        name = name_of(self.symbol)
-        if not self.opens:
-            return CloseRequest(client_order_id=self.client_order_id, instrument=name)
-        return OrderRequest(
-            client_order_id=self.client_order_id,
-            instrument=name,
-            side=Side.BUY,
-            order_type=OrderType.MARKET,
-            quantity=Decimal(1),
-        )
-
-
-def wish_of(call: Call) -> Wish | None:
-    """Return the order or close that a request asks for, None where it asks for neither."""
-    parts = call.request.url.path.removeprefix(_ACCOUNT).split("/")
-    if call.request.method == "POST" and parts[-1] == "orders":
-        order = json.loads(call.body)["order"]
-        name = order.get("clientExtensions", {}).get("id", "")
-        return Wish(name, symbol_of(order["instrument"]), opens=True)
-    if call.request.method == "PUT" and parts[1] == "positions":
-        body = json.loads(call.body)
-        side = "long" if body["longUnits"] != "NONE" else "short"
-        name = body.get(f"{side}ClientExtensions", {}).get("id", "")
-        return Wish(name, symbol_of(parts[2]), opens=False)
-    return None
-
-
 class OandaAccount(Account):
     """One at the simulated OANDA."""
 
@@ -131,7 +63,7 @@ class OandaAccount(Account):
         source = CATALOGUE.make("source", "walk", walk)
         first = source.bars(source.symbols()[0])
         length = first.timeframe.seconds * SECOND
-        self.clock = MarketClock(world, first.time[0] + length)
+        self.clock = MarketClock(world.now, first.time[0] + length)
         app: Any = application(
             Simulated(
                 accounts=(AccountSettings(account_id=NUMBER),),
@@ -188,7 +120,7 @@ class OandaAccount(Account):
         return OandaBroker(
             settings,
             TOKEN,
-            ServerClock(self.clock, self.world),
+            ServerClock(self.clock, self.world.clock),
             self.folder,
             transport=Line(process, self, f"10.0.0.{number}"),
             rng=seeded(self.world.seed * 1000 + number),
@@ -213,7 +145,7 @@ class OandaAccount(Account):
         self.world.later(self._run, call, demanded)
         await call.begun.wait()
         if call.writes and process is not None and plan.strikes("crash_after"):
-            process.die("after OANDA answered")
+            process.die("after OANDA acted")
         await anyio.lowlevel.checkpoint()
         if call.writes and plan.strikes("http_answer_lost"):
             await anyio.sleep_forever()
@@ -255,7 +187,7 @@ class OandaAccount(Account):
         """Look at a request that the venue is about to act on."""
         wish = wish_of(call)
         if wish is not None and call.sender is not None:
-            self.world.checks.before_taking(self, wish.request())
+            self.world.checks.before_taking(self, wish)
 
     def after(self, call: Call) -> None:
         """Look at what the venue has done."""
@@ -272,9 +204,9 @@ class OandaAccount(Account):
         self.world.orders += 1
         filled = sum((each.quantity for each in order.fills), Decimal(0))
         self.world.note(
-            f"{self.name} took {wish.client_order_id} {wish.symbol}: {order.status} {filled}"
+            f"{self.name} took {wish.client_order_id} {wish.instrument}: {order.status} {filled}"
         )
-        self.world.checks.after_taking(self, wish.request())
+        self.world.checks.after_taking(self, wish)
         self.world.passed("at_broker")
 
     # --- the truth ---------------------------------------------------------------------------

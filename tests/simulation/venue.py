@@ -17,7 +17,6 @@ import anyio
 from mcp import MCPError, types
 from tests.simulation.faults import LATE_S, SETTLING_S, STALE_S, Plan
 
-from mtquant.clock import SECOND
 from mtquant.contract import Broker, tools_of
 from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refused, Retry
 from mtquant.exchange import PaperSettings
@@ -47,26 +46,7 @@ T = TypeVar("T")
 _ORDERS = frozenset({"place_order", "close_position"})
 _CHANGES = frozenset({"modify_order", "cancel_order"})
 _TRADES = _ORDERS | _CHANGES
-_BEGIN_S = 100_000.0
 CATALOGUE = load_catalogue()
-
-
-class VirtualClock:
-    """The servers' clock: it moves with the simulation's, but for the jumps of whoever sets it."""
-
-    def __init__(self, seconds: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self.jumped_s = 0.0
-
-    def jump(self, seconds: float) -> None:
-        """Set the wall clock, as a time server does; what measures durations goes on."""
-        self.jumped_s += seconds
-
-    def now(self) -> int:
-        return round((self._seconds() + _BEGIN_S + self.jumped_s) * SECOND)
-
-    def monotonic(self) -> float:
-        return self._seconds()
 
 
 class MortalLedger(Ledger):

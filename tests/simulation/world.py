@@ -24,11 +24,12 @@ import anyio
 import trio
 from anyio.abc import TaskGroup
 from tests.simulation.checks import Checks, Disk, Known
+from tests.simulation.clocks import VirtualClock
 from tests.simulation.faults import KINDS, OANDA_KINDS, Plan, Reset, draw
 from tests.simulation.oanda import OandaAccount
 from tests.simulation.person import SYMBOL as PERSONS
 from tests.simulation.person import Person
-from tests.simulation.venue import CATALOGUE, Account, Endpoint, PaperAccount, VirtualClock
+from tests.simulation.venue import CATALOGUE, Account, Endpoint, PaperAccount
 from trio.testing import MockClock
 
 from mtquant import Settings, Strategy
