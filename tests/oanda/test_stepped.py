@@ -93,6 +93,21 @@ def test_a_step_fills_what_fills_on_the_way_and_tells_of_one_moment() -> None:
     anyio.run(scene)
 
 
+def test_what_is_held_is_worth_what_the_step_came_to() -> None:
+    async def scene() -> None:
+        async with stepped() as broker:
+            market = {"order_type": OrderType.MARKET, "limit_price": None, "side": Side.BUY}
+            fok = {"time_in_force": TimeInForce.FOK}
+            await broker.place_order(limit("mine", "1", **market, **fok))
+            before = await broker.get_account()
+            moved = await broker.advance_clock(START + MINUTE)
+            assert moved.account == await broker.get_account()
+            assert moved.account.equity - before.equity == Decimal(10)  # 100 units, ten cents
+            assert moved.account.balance == before.balance
+
+    anyio.run(scene)
+
+
 def test_what_another_moved_is_found_at_the_next_question() -> None:
     async def scene() -> None:
         simulated = Simulated.read(STEPPED, "settings")

@@ -275,7 +275,9 @@ class OandaBroker(Broker):
                 ErrorCode.NOT_FOUND, "this server has no such account", field="account_id"
             )
         await self._ready()
-        told = await self.diary.state()
+        return self._account(await self.diary.state())
+
+    def _account(self, told: Json) -> Account:
         return Account(
             account_id=self._settings.account_id,
             currency=str(told["currency"]),

@@ -125,11 +125,15 @@ class Diary:
             request = AccountChanges(self._settings.account_id, params=since)
             answer = await self._venue.ask(request)
             self._apply(self.book, answer["changes"].get("transactions") or ())
-            changed = {key: each for key, each in answer["state"].items() if each is not None}
-            self.account |= {key: each for key, each in changed.items() if isinstance(each, str)}
             if self.book.last > before:
                 self._wake()
-            return self.account
+            return self.stand(answer["state"])
+
+    def stand(self, state: Json) -> Json:
+        """Take in the account's state as it is after the book's last transaction; return it all."""
+        told = {key: each for key, each in state.items() if isinstance(each, str)}
+        self.account |= told
+        return self.account
 
     async def reach(self, after: int) -> None:
         """Make the book begin at ``after`` at the latest."""

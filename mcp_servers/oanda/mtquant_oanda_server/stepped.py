@@ -14,7 +14,7 @@ import httpx2
 
 from mtquant.clock import Clock, Random, format_time
 from mtquant.errors import ConfigError, ErrorCode, Outcome, Refused, Retry
-from mtquant.model import Advanced, Capabilities, Health
+from mtquant.model import Account, Advanced, Capabilities, Health
 from mtquant_oanda_server.broker import OandaBroker
 from mtquant_oanda_server.settings import OandaSettings
 from mtquant_oanda_server.words import moment
@@ -99,9 +99,7 @@ class SteppedOanda(OandaBroker):
         await self._ready()
         moved = await self.venue.ask(_OfClock("PUT", {"time": format_time(to)}))
         self._simulated.told = moment(moved["time"])
-        account = await self.get_account()  # takes in what happened on the way
-        if self.diary.book.last < int(moved["lastTransactionIDs"][account.account_id]):
-            await self.diary.catch_up()
+        account = await self._account_after(moved)
         for each in moved["prices"]:
             self.prices.put(each)
         return Advanced(
@@ -110,6 +108,20 @@ class SteppedOanda(OandaBroker):
             account=account,
             quotes=self.prices.known,
         )
+
+    async def _account_after(self, moved: Json) -> Account:
+        """Return the account as a move has left it, with all that happened on the way in the book.
+
+        Where nothing happened, the answer to the move says all there is to say.
+        """
+        name = self._settings.account_id
+        last = int(moved["lastTransactionIDs"][name])
+        if self.diary.book.last == last:
+            return self._account(self.diary.stand(moved["states"][name]))
+        account = await self.get_account()
+        if self.diary.book.last < last:
+            await self.diary.catch_up()
+        return account
 
 
 def _passes(url: str) -> Refused:

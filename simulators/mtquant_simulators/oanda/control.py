@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mtquant.errors import MtquantError
-from mtquant_simulators.oanda import market
+from mtquant_simulators.oanda import market, show
 from mtquant_simulators.oanda.answers import Answer
 from mtquant_simulators.oanda.asked import body_of, form_of
 from mtquant_simulators.oanda.faults import FaultMaker
@@ -45,7 +45,8 @@ async def _clock(venue: Venue, request: Request) -> Response:
 async def _move(venue: Venue, request: Request) -> Response:
     """Move time forward; all that it brought about stands in the accounts before it is answered.
 
-    The answer has the prices that are left then, as the stream of prices would tell them.
+    The answer has the prices that are left then, as the stream of prices would tell them, and the
+    state of each account, as the account's changes would.
     """
     body = await body_of(request)
     try:
@@ -57,7 +58,9 @@ async def _move(venue: Venue, request: Request) -> Response:
     first = next(iter(venue.accounts.values()))
     symbols = venue.names.values()
     prices = [market.priced(first, each, venue.latest(each), units=False) for each in symbols]
-    return Answer(_standing(venue) | {"prices": prices}).response(form_of(request))
+    states = {name: show.changes_state(each) for name, each in venue.accounts.items()}
+    told = _standing(venue) | {"prices": prices, "states": states}
+    return Answer(told).response(form_of(request))
 
 
 def _standing(venue: Venue) -> dict[str, Any]:
