@@ -6,22 +6,21 @@ Copied beside the strategy and run there: ``python -m chaos_mistakes NAME`` and 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
 from oandapyV20.endpoints.apirequest import APIRequest
 
-from mtquant.errors import BrokerError, OutcomeUnknown, Refused
+from mtquant.errors import OutcomeUnknown, Refused
 from mtquant.model import OrderReport
 from mtquant.wire.guard import Guard
-from mtquant_oanda_server import orders, venue
+from mtquant_oanda_server import orders
 from mtquant_oanda_server.__main__ import main
 from mtquant_oanda_server.broker import OandaBroker
 from mtquant_oanda_server.venue import Venue
 
 _ask = Venue.ask
-_failed = venue._failed
 
 
 def no_extensions() -> None:
@@ -30,25 +29,28 @@ def no_extensions() -> None:
 
 
 def sent_again() -> None:
-    """What OANDA didn't answer is sent once more, under the same id."""
+    """An order that OANDA didn't answer is sent once more, under an id of its own."""
 
     async def twice(self: Venue, request: APIRequest) -> dict[str, Any]:
         try:
             return await _ask(self, request)
         except OutcomeUnknown:
+            for each in _carried(getattr(request, "data", None) or {}):
+                each["id"] += "-2"
             return await _ask(self, request)
 
     patch.object(Venue, "ask", twice).start()
 
 
-def unsent() -> None:
-    """What OANDA didn't answer is taken for never sent."""
-
-    def refused(what: str, code: str | None, *, writes: bool) -> BrokerError:
-        del writes
-        return _failed(what, code, writes=False)
-
-    patch.object(venue, "_failed", refused).start()
+def _carried(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the client extensions in a request's body, each once."""
+    found = {}
+    for key, value in data.items():
+        if key.endswith("ClientExtensions") or key == "clientExtensions":
+            found[id(value)] = value
+        elif isinstance(value, dict):
+            yield from _carried(value)
+    yield from found.values()
 
 
 def absent_at_once() -> None:
@@ -67,7 +69,7 @@ def absent_at_once() -> None:
 
 
 MISTAKES: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (no_extensions, sent_again, unsent, absent_at_once)
+    each.__name__: each for each in (no_extensions, sent_again, absent_at_once)
 }
 
 if __name__ == "__main__":

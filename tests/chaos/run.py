@@ -36,7 +36,7 @@ from tests.chaos.mistakes import MISTAKES
 from tests.chaos.oanda import found_by_extensions
 from tests.chaos.people import People
 from tests.chaos.place import prepare
-from tests.chaos.plan import Act, Plan, plan, troubles
+from tests.chaos.plan import Act, Mishap, Plan, plan, troubles
 from tests.chaos.proxy import Proxy
 from tests.chaos.truth import Exchange, Trail, compare, read_exchange, read_trail, settled
 from tests.chaos.venue import Venue
@@ -45,9 +45,11 @@ from tests.chaos.world import World
 from mtquant.clock import seeded
 
 _REST_S = 60.0
+_REST_WITH_MISTAKE_S = 30.0
 _RESTS_EVERY = 40
 _FLOW_S = 15.0
 _PEOPLE = ("ann", "bob", "cem", "dee", "eli")
+_ANSWERS_LOST = 5
 _MORE = {"socket": 8, "file": 1}
 """How much more an engine may hold open at one rest than at another: its pool's connections."""
 _SAMPLES = 5
@@ -98,6 +100,7 @@ class Run:
         self.outcome = Outcome(options.seed, options.broker, str(folder))
         self._folder, self._seed, self._kills = folder, options.seed, options.kills
         self._mistake = options.mistake
+        self._rest_s = _REST_S
         self._progress = progress
         self._bar = progress.add_task("starting", total=options.kills)
         self._network: Counter[str] = Counter()
@@ -172,6 +175,10 @@ class Run:
     async def _break_all(self, chosen: Plan) -> bool:
         """Carry out the plan; False where all didn't come to rest, which more blows would hide."""
         calm = await self._rest("first rest")
+        if self._mistake:  # what it does from now on, no waiting mends
+            self._rest_s = _REST_WITH_MISTAKE_S
+        if calm and self._venue is not None:
+            await self._lose_answers(self._venue)
         for first in range(0, len(chosen.mixed), _RESTS_EVERY):
             if calm:
                 await self._hit_all(chosen.mixed[first : first + _RESTS_EVERY], "all are hit")
@@ -184,13 +191,23 @@ class Run:
         self._compare_handles(before, await self._handles_now())
         return calm
 
+    async def _lose_answers(self, venue: Venue) -> None:
+        """Have OANDA act and not answer while all else is well: these orders are found for sure."""
+        self._progress.update(self._bar, description="answers are lost")
+        self.people.go()
+        for _ in range(_ANSWERS_LOST):
+            await self._until_in_an_order()
+            await venue.oanda.suffer({"next": [Mishap.DROP_AFTER]})
+            venue.mishaps[Mishap.DROP_AFTER] += 1
+        await self._until_in_an_order()
+
     async def _hit_all(self, acts: tuple[Act, ...], text: str) -> None:
         """Do ``acts`` while the network has troubles of its own, until all that is over."""
         self.people.go()
         async with anyio.create_task_group() as network:
             network.start_soon(self._trouble)
             if self._venue is not None:
-                network.start_soon(self._venue.misbehave)
+                network.start_soon(self._venue.misbehave, self._until_in_an_order)
                 network.start_soon(self._venue.break_the_line)
             # What is stopped goes on before this block ends.
             async with anyio.create_task_group() as blows:
@@ -203,7 +220,7 @@ class Run:
                     self._progress.advance(self._bar)
             network.cancel_scope.cancel()
 
-    async def _until_in_an_order(self, into_s: float) -> None:
+    async def _until_in_an_order(self, into_s: float = 0.0) -> None:
         """Wait until orders are answered again, and then until one has just been given."""
         asked = anyio.current_time()
         with anyio.move_on_after(_FLOW_S):
@@ -226,12 +243,12 @@ class Run:
         began = anyio.current_time()
         await self.people.pause()
         why = ["the engine doesn't answer"]
-        with anyio.move_on_after(_REST_S):
+        with anyio.move_on_after(self._rest_s):
             while why:
                 await anyio.sleep(0.25)
                 why = await self._unrest()
         if why:
-            self.world.failures.append(f"no rest within {_REST_S:g} s: {'; '.join(why)}")
+            self.world.failures.append(f"no rest within {self._rest_s:g} s: {'; '.join(why)}")
         self.outcome.rests_s.append(round(anyio.current_time() - began, 1))
         self.outcome.compared += len(ACCOUNTS)
         for each in self.world.failures:
@@ -318,7 +335,7 @@ class Run:
         """Cancel what could still act; then the accounts stand still, also without the engine."""
         self._progress.update(self._bar, description="the end")
         await self.people.ask("mode", strategy="flip", mode="manual", why="the end", by="eve")
-        with anyio.move_on_after(_REST_S):
+        with anyio.move_on_after(self._rest_s):
             while True:
                 await self.people.ask("cancel", everything=True, protections=True, by="eve")
                 left = await self.people.ask("orders")
@@ -401,7 +418,7 @@ def _locks(*folders: Path) -> list[Path]:
     return [
         each
         for folder in folders
-        for each in sorted(folder.iterdir())
+        for each in sorted(folder.glob("*"))
         if each.name in _LOCKED or ".owner" in each.name
     ]
 

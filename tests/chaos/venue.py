@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import anyio
 from tests.chaos.oanda import Oanda
@@ -27,11 +28,15 @@ class Venue:
         self._bad_days = bad_days(seed)
         self._troubles = troubles(seed + 1, _PAUSE_S, _LATE_S)
 
-    async def misbehave(self) -> None:
-        """Let this and that go wrong at OANDA until cancelled; then all is as usual again."""
+    async def misbehave(self, flowing: Callable[[], Awaitable[None]]) -> None:
+        """Let this and that go wrong at OANDA until cancelled; then all is as usual again.
+
+        ``flowing`` returns once orders are sent and answered: what happens before hits none.
+        """
         try:
             for each in self._bad_days:
                 await anyio.sleep(each.after_s)
+                await flowing()
                 self.mishaps[each.mishap] += 1
                 await self.oanda.suffer(each.faults)
                 await anyio.sleep(each.for_s)
