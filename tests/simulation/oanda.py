@@ -224,7 +224,7 @@ class OandaAccount(Account):
 
     def settled(self, client_order_id: str, stage: Stage) -> None:
         """Count doubts by their ends: found by the id at OANDA alone, known after all, absent."""
-        end = "absent"
+        end = "absent" if stage is Stage.PROVEN_ABSENT else "settled by a person"
         if stage is Stage.ACKNOWLEDGED:
             end = "known" if self._was_answered(client_order_id) else "found"
         self.world.doubts[end] += 1
