@@ -390,6 +390,32 @@ def trust_the_health_check(stack: ExitStack) -> None:
     swap(stack, Session, "_suspect", nothing)
 
 
+@mutation("a server that is healthy and knows of no doubt is believed: the order isn't there")
+def believe_a_healthy_server(stack: ExitStack) -> None:
+    settle = OrderDesk.settle
+
+    async def believed(self: OrderDesk, link: Link) -> None:
+        healthy = [each.health for each in link.sessions if each.health]
+        if healthy and not any(each.unknown_orders for each in healthy):
+            for ticket in self.in_doubt(link.name):
+                self._end(ticket, Stage.PROVEN_ABSENT, "the server is healthy")
+        await settle(self, link)
+
+    swap(stack, OrderDesk, "settle", believed)
+
+
+@mutation("what is heard of an order before its answer comes is forgotten", ("answer_late",))
+def forget_what_is_heard(stack: ExitStack) -> None:
+    take = OrderDesk._take_report
+
+    async def after_the_answer(self: OrderDesk, link: Link, report: OrderReport) -> None:
+        ticket = self.tickets.get(report.client_order_id or "")
+        if ticket is None or ticket.stage is not Stage.SENT:
+            await take(self, link, report)
+
+    swap(stack, OrderDesk, "_take_report", after_the_answer)
+
+
 @mutation("what somebody else trades in the account is taken for ours")
 def adopt_a_foreign_order(stack: ExitStack) -> None:
     def ours(self: AccountBook, fill: Fill) -> Any:  # noqa: ANN401 - a decimal

@@ -1,5 +1,7 @@
 """Somebody at the command line: resting orders, changes, cancels and closes through the engine.
 
+Where an order has long been in doubt and its account never had it, he says so: he has rung up.
+
 Strategies send orders that end at once. What rests at a venue, is changed, cancelled, filled while
 its cancel is on the way, or ended by somebody else, is a person's. He has an instrument of his own,
 so that what the strategies want there stays what is held.
@@ -24,6 +26,8 @@ SYMBOL = "GBP/USD"
 _ENOUGH = 4000
 """From this position on he closes: what a bar lets be filled must be enough to get out."""
 _LEAVING_S = 300.0
+_SURE_S = 60.0
+"""After so long in doubt no copy of an order is on its way any more."""
 
 
 class Person:
@@ -32,6 +36,7 @@ class Person:
     def __init__(self, world: World) -> None:
         self._world = world
         self._chance = world.plan.generator("person")
+        self._doubts: dict[str, float] = {}
 
     async def trade(self, engine: Engine) -> None:
         """Do something every few seconds."""
@@ -62,7 +67,22 @@ class Person:
             return None
         return [each for each in answer[what] if each["instrument"] == SYMBOL]
 
+    def _untrue(self, engine: Engine) -> str | None:
+        """Return an order in doubt of which he knows by now that its account never had it."""
+        now, accounts = anyio.current_time(), self._world.accounts
+        for ticket in engine.desk.in_doubt():
+            since = self._doubts.setdefault(ticket.client_order_id, now)
+            known = accounts[ticket.account].exchange.by_client_id
+            if now - since > _SURE_S and ticket.client_order_id not in known:
+                return ticket.client_order_id
+        return None
+
     async def _act(self, engine: Engine) -> None:
+        untrue = self._untrue(engine)
+        if untrue is not None:
+            why = "the dealing desk never had it"
+            await self._say(engine, "reconcile", settle=untrue, why=why, by="person")
+            return
         chance, broker = self._chance, self._chance.choice((None, *self._world.accounts))
         working = [
             each.client_order_id

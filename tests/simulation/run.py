@@ -21,7 +21,6 @@ from tests.simulation.world import BROKERS, Result, kinds_of, simulate
 
 from mtquant.orders import MOVES
 
-UNREACHED = {"in_doubt -> refused": "a person says so, and here nobody can know"}
 MANY = 500
 """From so many seeds on, each fault and each move of an order must have been met."""
 PATIENCE_S = 300.0
@@ -78,7 +77,7 @@ class Tally:
         moves = [f"{before} -> {after}" for before, ends in MOVES.items() for after in ends]
         return [
             *(each for each in self.kinds if not self.injected[each]),
-            *(each for each in moves if not self.moves[each] and each not in UNREACHED),
+            *(each for each in moves if not self.moves[each]),
         ]
 
     def lines(self, seconds: float) -> Iterable[str]:
