@@ -13,7 +13,7 @@ from tests.simulation.world import simulate
 from mtquant.orders import MOVES
 
 FAST = 10
-OANDA_SEEDS = 12
+OANDA_SEEDS = 10
 """In so many each fault between the OANDA server and OANDA is met."""
 UNNOTICED = {
     "trust_the_health_check": "what is safe doesn't rest on it; only routing comes to a worse end",
