@@ -41,8 +41,9 @@ test-slow: .venv/.dev ## Run the tests that start many processes
 
 SEEDS ?= 1000
 FIRST_SEED ?= 0
-simulate: .venv/.dev ## Run the order path under faults drawn from SEEDS seeds, from FIRST_SEED on
-	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST_SEED)
+BROKER ?= paper
+simulate: .venv/.dev ## Run the order path under faults drawn from SEEDS seeds, from FIRST_SEED on (BROKER=oanda)
+	$(BIN)/python -m tests.simulation --broker $(BROKER) --seeds $(SEEDS) --first $(FIRST_SEED)
 
 KILLS ?= 200
 SEED ?= 0

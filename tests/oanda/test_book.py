@@ -80,6 +80,11 @@ def replaced_twice() -> Book:
     )
 
 
+def test_an_order_that_is_being_replaced_lives_on_before_its_successor_is_read() -> None:
+    gone = cancel(2, 1, "CLIENT_REQUEST_REPLACED", replacedByOrderID="3")
+    assert report(folded(limit(1, "a"), gone), "1").status is OrderStatus.NEW
+
+
 def test_an_order_that_is_changed_stays_one_order_under_its_first_ids() -> None:
     book = replaced_twice()
     for order_id in "135":

@@ -41,7 +41,9 @@ class Oanda(BrokerPlugin[OandaSettings]):
     def endpoints(self, account: str, state_dir: str) -> Sequence[Endpoint]:
         """Return the one server of this account."""
         if importlib.util.find_spec("mtquant_oanda_server") is None:
-            raise PluginError("OANDA's server is not installed; pip install mtquant-oanda-server")
+            raise PluginError(
+                "OANDA's server is not installed; in a clone: pip install -e mcp_servers/oanda"
+            )
         settings = self.settings
         live = settings.trade_live
         if live and (settings.environment != "live" or live != settings.account_id):
