@@ -47,8 +47,8 @@ simulate: .venv/.dev ## Run the order path under faults drawn from SEEDS seeds, 
 
 KILLS ?= 200
 SEED ?= 0
-chaos: .venv/.dev ## Kill and stop real processes KILLS times while they trade (about 10 minutes)
-	$(BIN)/python -m tests.chaos --kills $(KILLS) --seed $(SEED)
+chaos: .venv/.dev ## Kill and stop real processes KILLS times while they trade (about 10 minutes; BROKER=oanda)
+	$(BIN)/python -m tests.chaos --broker $(BROKER) --kills $(KILLS) --seed $(SEED)
 
 mutation: .venv/.dev ## Put small faults in the risk code, each of which a test must notice (about 10 minutes)
 	$(BIN)/python mutation/run.py

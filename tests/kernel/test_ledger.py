@@ -30,7 +30,7 @@ from tests.kernel.fake_broker import (
 from mtquant.clock import SECOND, ManualClock
 from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refused
 from mtquant.ledger import SENDING_S, Ledger, State
-from mtquant.model import CloseRequest, OrderStatus
+from mtquant.model import Changes, CloseRequest, OrderStatus
 from mtquant.wire.guard import Guard
 
 pytestmark = pytest.mark.anyio
@@ -234,6 +234,27 @@ async def test_an_order_that_turns_up_after_all_is_adopted(desk: Desk) -> None:
     await desk.guard.get_order(client_order_id="c1")
     assert (await desk.guard.place_order(order())).replayed
     assert len(desk.broker.sent) == 1
+
+
+async def test_an_unknown_order_that_can_be_looked_up_keeps_no_other_off(desk: Desk) -> None:
+    await desk.lose()
+    desk.restart()
+    desk.broker.reach(report_of(order()))  # and whoever sent it heard of it, and asks no more
+    assert (await desk.guard.place_order(order("c2"))).status is OrderStatus.FILLED
+    assert desk.state() is State.DONE
+    assert [each.client_order_id for each in desk.broker.sent] == ["c1", "c2"]
+
+
+async def test_what_the_changes_tell_of_is_unknown_no_more(desk: Desk) -> None:
+    await desk.lose()
+
+    async def changes(**_: Any) -> Changes:
+        return Changes(cursor="1", orders=(report_of(order()),), fills=(), more=False)
+
+    desk.broker.get_changes = changes  # type: ignore[method-assign, assignment]
+    await desk.guard.get_changes()
+    assert desk.state() is State.DONE
+    assert (await desk.guard.get_health()).unknown_orders == 0
 
 
 async def test_an_unknown_order_keeps_new_risk_off_its_instrument(desk: Desk) -> None:

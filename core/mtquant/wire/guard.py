@@ -17,6 +17,7 @@ from mtquant.errors import BrokerError, ErrorCode, Outcome, OutcomeUnknown, Refu
 from mtquant.ledger import Ledger, Request, Row, State
 from mtquant.model import (
     UNCHANGED,
+    Changes,
     CloseRequest,
     Health,
     ModifyRequest,
@@ -69,6 +70,19 @@ class Guard:
         """Return the broker's health, with the ledger's unknown orders counted in."""
         health = await self._broker.get_health()
         return replace(health, unknown_orders=health.unknown_orders + self._ledger.unknown())
+
+    async def get_changes(
+        self, since: str | None = None, limit: int = 1000, wait_s: float = 0
+    ) -> Changes:
+        """Return what changed; an order that is heard of here is unknown no more."""
+        found = await self._broker.get_changes(since=since, limit=limit, wait_s=wait_s)
+        for report in found.orders if self._ledger.unknown() else ():
+            name = report.client_order_id or ""
+            row = self._ledger.find(name)
+            if row is not None and row.state is State.UNKNOWN:
+                with suppress(BrokerError):  # one that makes no sense settles nothing
+                    self._adopt(name, row, checked(report, name))
+        return found
 
     async def place_order(self, order: OrderRequest) -> OrderReport:
         """Place ``order``, unless its id has acted before."""
@@ -166,11 +180,28 @@ class Guard:
     async def _once(
         self, request: _Request, send: Callable[[_Request], Awaitable[OrderReport]]
     ) -> OrderReport:
-        row = self._ledger.begin(request)
+        row = await self._begin(request)
         if row is None:
             return await self._send(request, send)
         self._check_same(row, request)
         return replace(await self._replay(request.client_order_id, row), replayed=True)
+
+    async def _begin(self, request: Request) -> Row | None:
+        """Begin, as the ledger does; what stands in its way because its fate isn't known is asked.
+
+        Whoever sent that order may have heard of it otherwise since, and looks it up no more.
+        """
+        asked = set[str]()
+        while True:
+            try:
+                return self._ledger.begin(request)
+            except Refused as refusal:
+                unknown = (refusal.verify or {}).get("args", {}).get("client_order_id", "")
+                if not unknown or unknown in asked:
+                    raise
+            asked.add(unknown)
+            with suppress(BrokerError):
+                await self.get_order(client_order_id=unknown)
 
     def _check_same(self, row: Row, request: Request) -> None:
         if row.state is State.VOID:
