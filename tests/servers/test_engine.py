@@ -230,6 +230,7 @@ async def test_a_quiet_run_trades_on_the_first_choice_and_the_books_agree(tmp_pa
     assert all(ticket.settled for ticket in engine.desk.tickets.values())
 
 
+@pytest.mark.slow
 async def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
     _, first, _ = await run(Desk(tmp_path / "1"))
     _, second, _ = await run(Desk(tmp_path / "2"))
@@ -238,7 +239,9 @@ async def test_the_same_seed_gives_the_same_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("takes_it", [True, False])
-@pytest.mark.parametrize("dies_at", [1, 6, 15])
+@pytest.mark.parametrize(
+    "dies_at", [1, *(pytest.param(each, marks=pytest.mark.slow) for each in (6, 15))]
+)
 async def test_a_broker_that_dies_with_an_order_in_flight(
     tmp_path: Path, *, dies_at: int, takes_it: bool
 ) -> None:

@@ -12,7 +12,7 @@ from tests.simulation.world import simulate
 
 from mtquant.orders import MOVES
 
-FAST = 10
+FAST = 6
 OANDA_SEEDS = 10
 """In so many each fault between the OANDA server and OANDA is met."""
 UNNOTICED = {
@@ -75,6 +75,7 @@ def test_a_seed_with_oanda_is_a_run_to_the_letter() -> None:
     assert first.orders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", kept_seeds(), ids=lambda each: f"{each.broker}-{each.seed}")
 def test_seeds_that_failed_once_are_clean(kept: Kept) -> None:
     assert not simulate(kept.seed, broker=kept.broker).failures

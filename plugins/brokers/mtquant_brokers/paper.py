@@ -22,7 +22,8 @@ class Paper(BrokerPlugin[PaperSettings]):
         """Return the one server of this account."""
         if importlib.util.find_spec("mtquant_paper_server") is None:
             raise PluginError(
-                "the paper broker's server is not installed; in a clone: pip install -e mcp_servers/paper"
+                "the paper broker's server is not installed; "
+                "in a clone: pip install -e mcp_servers/paper"
             )
         settings = self.settings.model_copy(update={"account_id": account})
         command = (
