@@ -169,6 +169,15 @@ def _symbol(instrument: str) -> str:
     return instrument.replace("_", "/")
 
 
+def doubted(trail: Trail, reason: str) -> int:
+    """Count the orders that came in doubt for ``reason``."""
+    return sum(_reason(why) == reason for why in trail.doubted.values())
+
+
+def _reason(why: str) -> str:
+    return next((told for text, told in _REASONS.items() if text in why), why)
+
+
 def found_by_extensions(
     trail: Trail, exchanges: Mapping[str, Exchange], place: Place
 ) -> Counter[str]:
@@ -183,7 +192,7 @@ def found_by_extensions(
         for cid, why in trail.doubted.items():
             stage, _ = trail.ends.get(cid, ("", ""))
             if cid in lost and stage == "acknowledged" and len(exchange.by_client_id[cid]) == 1:
-                found[next((told for text, told in _REASONS.items() if text in why), why)] += 1
+                found[_reason(why)] += 1
     return found
 
 
