@@ -51,7 +51,7 @@ sizer = { plugin = "fixed_fraction", fraction = "0.0002" }
 
 def mtquant(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*MTQUANT, *words], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+        [*MTQUANT, *words], cwd=cwd, capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -15,13 +15,14 @@ _SECOND_S = 1.0
 class Pace:
     """Lets at most ``rate`` acts pass in any second, and ``slack_s`` more; None is no limit.
 
-    The slack is for ways of different length: what leaves a second apart may come closer together.
+    The slack is for ways of different length: what leaves a second apart may come closer together,
+    by a quarter of a second on a machine that is busy with other things.
     Who comes early waits for its turn, in the order of coming; who would wait longer than
     ``patience_s`` is refused (rate_limited, not sent), so that no queue grows without end.
     """
 
     def __init__(
-        self, rate: float | None, clock: Clock, *, slack_s: float = 0.05, patience_s: float = 5.0
+        self, rate: float | None, clock: Clock, *, slack_s: float = 0.25, patience_s: float = 5.0
     ) -> None:
         self._most = None if rate is None else max(1, int(rate))
         self._window_s = max(_SECOND_S, 1 / (rate or 1)) + slack_s
