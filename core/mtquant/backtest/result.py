@@ -131,7 +131,7 @@ class Result:
     ``time`` is int64 nanoseconds UTC: when the bars of the step had closed. ``equity`` (balance and
     open profit) and ``balance`` are float64 in the account's currency, as the exchange tells them
     at that time; ``exposure`` is the signed notional value held, all instruments together.
-    ``start_balance`` is what the account began with. ``prices`` are the bars that were traded, mids.
+    ``start_balance`` is what the account began with; ``prices`` are the bars traded, as mids.
     ``ambiguous_bars`` counts bars in which a stop and a limit were both within reach, so that the
     adverse one was taken; ``spread_in_data`` is true where the data had bid and ask.
     ``told`` is what people were told, as (time, level, message).
