@@ -63,7 +63,7 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
     state = Path(config.engine.state_dir)
     bars = _recorded(config, catalogue)
     clock: Clock = ManualClock() if bars else SystemClock()
-    gate = _gate(config, catalogue, clock)
+    gate = make_gate(config, catalogue, clock)
     strategies = [
         strategy
         for name in (() if passive else config.strategies)
@@ -95,7 +95,9 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
     wiring = Wiring(
         clock=clock,
         journal=journal,
-        decider=Decider(strategies, gate, Ids(clock, rng), rules=_rules(config, passive=passive)),
+        decider=Decider(
+            strategies, gate, Ids(clock, rng), rules=make_rules(config, passive=passive)
+        ),
         links=links,
         preference=config.preference,
         symbols=config.symbols(),
@@ -169,7 +171,7 @@ def check_common(config: Config, catalogue: Catalogue) -> None:
 
     Raises ConfigError or PluginError where one can't be made.
     """
-    _gate(config, catalogue, ManualClock())
+    make_gate(config, catalogue, ManualClock())
     for kind, tables in (("store", config.stores), ("notifier", config.notifiers)):
         for name, table in tables.items():
             extra = {"folder": config.engine.state_dir} if kind == "store" else {}
@@ -203,7 +205,8 @@ def _recorded(config: Config, catalogue: Catalogue) -> dict[str, Bars]:
     return found
 
 
-def _rules(config: Config, *, passive: bool) -> Rules:
+def make_rules(config: Config, *, passive: bool) -> Rules:
+    """Return what is configured of deciding; ``passive``: nothing is pursued."""
     return Rules(
         modes={name: each.mode for name, each in config.strategies.items()},
         weights={name: each.weight for name, each in config.strategies.items()},
@@ -213,7 +216,7 @@ def _rules(config: Config, *, passive: bool) -> Rules:
     )
 
 
-def _gate(config: Config, catalogue: Catalogue, clock: Clock) -> Gate:
+def make_gate(config: Config, catalogue: Catalogue, clock: Clock) -> Gate:
     """Return the gate with the sizer and every installed check that isn't switched off."""
     table = config.risk.sizer
     sizer = catalogue.make("sizer", table.plugin, table.settings, where="risk.sizer")

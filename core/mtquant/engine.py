@@ -268,8 +268,8 @@ class Engine:
     def _take(self, event: Event) -> None:
         self.emit(event)
 
-    def _about_to_send(self, ticket: Ticket, link: Link) -> None:
-        self.wiring.observer.on_sending(ticket, link)
+    def _about_to_send(self, ticket: Ticket) -> None:
+        self.wiring.observer.on_sending(ticket, self.wiring.links[ticket.account])
 
     def tell(self, told: Tell) -> None:
         """Tell people; a notifier that fails stops nobody."""

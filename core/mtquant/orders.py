@@ -36,6 +36,7 @@ from mtquant.decide import (
     Submit,
     Tell,
 )
+from mtquant.desk_ports import Entries, TradingLink
 from mtquant.errors import (
     BrokerError,
     ErrorCode,
@@ -45,8 +46,6 @@ from mtquant.errors import (
     ReconciliationError,
     Refused,
 )
-from mtquant.journal import Journal
-from mtquant.link import Link
 from mtquant.model import (
     Account,
     CashFlow,
@@ -152,13 +151,13 @@ class OrderDesk:
 
     def __init__(  # noqa: PLR0913 - what sending takes
         self,
-        journal: Journal,
+        journal: Entries,
         clock: Clock,
         book: Book,
         emit: Callable[[Event], None],
         tell: Callable[[Tell], None],
         *,
-        sending: Callable[[Ticket, Link], object] = lambda _ticket, _link: None,
+        sending: Callable[[Ticket], object] = lambda _ticket: None,
         adopt: bool = False,
     ) -> None:
         self.tickets: dict[str, Ticket] = {}
@@ -215,13 +214,13 @@ class OrderDesk:
         self.tickets[ticket.client_order_id] = ticket
         return ticket
 
-    async def send(self, link: Link, effect: Submit | Close, ticket: Ticket) -> None:
+    async def send(self, link: TradingLink, effect: Submit | Close, ticket: Ticket) -> None:
         """Send a registered order once and take in what is known of its fate.
 
         Raises JournalError where its intent can't be put on disk: then it isn't sent.
         """
         self._journal.flush()
-        self._sending(ticket, link)
+        self._sending(ticket)
         try:
             if isinstance(effect, Submit):
                 report = await link.place(effect.order)
@@ -239,7 +238,7 @@ class OrderDesk:
             heard, ticket.heard = ticket.heard, None
             await self._answered(link, ticket, heard)
 
-    async def _answered(self, link: Link, ticket: Ticket, report: OrderReport) -> None:
+    async def _answered(self, link: TradingLink, ticket: Ticket, report: OrderReport) -> None:
         try:
             await self._acknowledge(link, ticket, report)
         except (BrokerError, ReconciliationError) as error:
@@ -248,7 +247,7 @@ class OrderDesk:
                 self._doubt(ticket, str(error))
             raise
 
-    async def _refused(self, link: Link, ticket: Ticket, error: Refused) -> None:
+    async def _refused(self, link: TradingLink, ticket: Ticket, error: Refused) -> None:
         """Settle an order that was turned away.
 
         Where a server answers that it sent nothing on, the id is free there, and a copy of the
@@ -295,7 +294,7 @@ class OrderDesk:
             )
         )
 
-    async def _acknowledge(self, link: Link, ticket: Ticket, report: OrderReport) -> None:
+    async def _acknowledge(self, link: TradingLink, ticket: Ticket, report: OrderReport) -> None:
         """Take in a broker's report: first its executions, then its state.
 
         The order of the two matters. An order that is gone from the book before its executions
@@ -347,7 +346,9 @@ class OrderDesk:
             self._journal.append("cash_moved", {"account": account, "cash_flow": body})
             self._emit(CashMoved(time=self._clock.now(), name=account, cash_flow=cash_flow))
 
-    async def see(self, link: Link, account: Account, quotes: tuple[Quote, ...] = ()) -> None:
+    async def see(
+        self, link: TradingLink, account: Account, quotes: tuple[Quote, ...] = ()
+    ) -> None:
         """Take in what a broker says of an account's money; first, what has moved it.
 
         A deposit that was heard of after the equity that it made would be judged as a profit.
@@ -358,7 +359,7 @@ class OrderDesk:
         time = self._clock.now()
         self._emit(AccountSeen(time=time, name=link.name, account=account, quotes=quotes))
 
-    async def catch_up(self, link: Link, wait_s: float = 0) -> None:
+    async def catch_up(self, link: TradingLink, wait_s: float = 0) -> None:
         """Take in everything that changed at an account since its cursor."""
         while True:
             found = await link.changes(self.cursors.get(link.name), wait_s)
@@ -373,7 +374,7 @@ class OrderDesk:
                 return
             wait_s = 0
 
-    async def _take_report(self, link: Link, report: OrderReport) -> None:
+    async def _take_report(self, link: TradingLink, report: OrderReport) -> None:
         ticket = self.tickets.get(report.client_order_id or "")
         if ticket is not None and ticket.stage is Stage.SENT:
             ticket.heard = report
@@ -390,12 +391,12 @@ class OrderDesk:
             self.cursors[account] = cursor
             self._journal.append("cursor", {"account": account, "cursor": cursor})
 
-    async def settle(self, link: Link) -> None:
+    async def settle(self, link: TradingLink) -> None:
         """Look up every order of the account that is in doubt; what stays unknown stays so."""
         for ticket in self.in_doubt(link.name):
             await self._look_up(link, ticket)
 
-    async def settle_by_person(self, link: Link, ticket: Ticket, by: str, why: str) -> None:
+    async def settle_by_person(self, link: TradingLink, ticket: Ticket, by: str, why: str) -> None:
         """Look an order in doubt up once more; if it stays so, a person's word is that it isn't.
 
         Should it act after all, its executions are booked as ours when they are heard of.
@@ -410,7 +411,7 @@ class OrderDesk:
         self._end(ticket, Stage.REFUSED, f"{by} says that it isn't there: {why}")
         self._journal.flush()
 
-    async def _look_up(self, link: Link, ticket: Ticket) -> None:
+    async def _look_up(self, link: TradingLink, ticket: Ticket) -> None:
         if ticket.doubt is not None:
             ticket.doubt.looks += 1
         try:
@@ -425,7 +426,7 @@ class OrderDesk:
         else:
             await self._acknowledge(link, ticket, report)
 
-    async def _prove_absent(self, link: Link, ticket: Ticket, *, fenced: bool) -> None:
+    async def _prove_absent(self, link: TradingLink, ticket: Ticket, *, fenced: bool) -> None:
         """Settle an order that isn't found, once its id is void at its server."""
         if not fenced:
             try:
@@ -439,7 +440,7 @@ class OrderDesk:
         self._end(ticket, Stage.PROVEN_ABSENT, f"{link.name} never had it and never will")
 
     @staticmethod
-    async def _fence(link: Link, ticket: Ticket) -> OrderReport | None:
+    async def _fence(link: TradingLink, ticket: Ticket) -> OrderReport | None:
         """Make an id void at its server, so that no late copy of its order can act.
 
         Return the order where it lives after all: it has been cancelled, if it could be. Raises
@@ -452,7 +453,7 @@ class OrderDesk:
                 return None
             raise
 
-    async def reconcile(self, link: Link) -> Comparison:
+    async def reconcile(self, link: TradingLink) -> Comparison:
         """Bring the book and the broker's record together, and return how they compare.
 
         On every connect, before trading, and while they differ. Raises BrokerError where the
@@ -491,7 +492,7 @@ class OrderDesk:
         self._mismatches[link.name] = differences
         return found
 
-    async def _open(self, link: Link) -> None:
+    async def _open(self, link: TradingLink) -> None:
         """Note what an account holds at first sight: it isn't ours."""
         cursor: str | None = None
         more = True
@@ -519,7 +520,7 @@ class OrderDesk:
             )
         )
 
-    async def compare(self, link: Link) -> Comparison:
+    async def compare(self, link: TradingLink) -> Comparison:
         """Set the broker's record beside the book as it stands."""
         name = link.name
         theirs: dict[str, Holding] = {}
@@ -551,7 +552,7 @@ class OrderDesk:
             their_balance=account.balance,
         )
 
-    async def compare_at_rest(self, link: Link) -> Comparison:
+    async def compare_at_rest(self, link: TradingLink) -> Comparison:
         """Compare with nothing executed meanwhile: what was counted once isn't counted again.
 
         Raises ReconciliationError where the account doesn't come to rest.

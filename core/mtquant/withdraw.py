@@ -15,9 +15,8 @@ from mtquant.book import Book, Leaving
 from mtquant.clock import Clock, Ids
 from mtquant.contract import Level
 from mtquant.decide import UNSURE, CloseOrdered, Event, Left, Tell, stay_body
+from mtquant.desk_ports import Entries, TradingLink
 from mtquant.errors import BrokerError
-from mtquant.journal import Journal
-from mtquant.link import Link
 from mtquant.model import CloseRequest, OrderReport, Position, plain
 from mtquant.orders import OrderDesk, Stage
 
@@ -32,18 +31,20 @@ class Withdrawal:
         self,
         book: Book,
         desk: OrderDesk,
-        journal: Journal,
+        journal: Entries,
         clock: Clock,
         ids: Ids,
         emit: Callable[[Event], object],
         tell: Callable[[Tell], None],
+        pause: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._book, self._desk, self._journal = book, desk, journal
         self._clock, self._ids, self._emit, self._tell = clock, ids, emit, tell
+        self._pause = pause
         self.problems: dict[str, str] = {}
 
     async def leave(
-        self, link: Link, tried: Callable[[], None], idle: Callable[[], Awaitable[None]]
+        self, link: TradingLink, tried: Callable[[], None], idle: Callable[[], Awaitable[None]]
     ) -> None:
         """Go on until nothing is left to do at ``link``; ``tried`` hears that a first try ended.
 
@@ -70,11 +71,11 @@ class Withdrawal:
             if text != told or attempt % 10 == 0:
                 message = f"{link.name} is not left yet: {text}; trying on ({wanted.why})"
                 self._tell(Tell(level=Level.ALARM, message=message))
-            await anyio.sleep(PAUSES_S[min(attempt, len(PAUSES_S) - 1)])
+            await self._pause(PAUSES_S[min(attempt, len(PAUSES_S) - 1)])
             attempt += 1
         self.problems.pop(link.name, None)
 
-    async def _try(self, link: Link, wanted: Leaving, closes: list[str]) -> list[str]:
+    async def _try(self, link: TradingLink, wanted: Leaving, closes: list[str]) -> list[str]:
         """Cancel and close once what is still to go; return what could not be asked for.
 
         ``closes`` takes the client order ids of what was sent. One failure holds up nothing else.
@@ -95,13 +96,13 @@ class Withdrawal:
             closes.append(order.close.client_order_id)
         return problems
 
-    async def _cancel(self, link: Link, order: OrderReport, wanted: Leaving) -> None:
+    async def _cancel(self, link: TradingLink, order: OrderReport, wanted: Leaving) -> None:
         body = {"account": link.name, "order_id": order.order_id, "by": wanted.by}
         self._journal.append("cancel_ordered", body, durable=True)
         self._book.account(link.name).note_message(self._clock.now())
         await link.cancel(order.order_id)
 
-    async def _positions(self, link: Link, wanted: Leaving) -> Sequence[Position]:
+    async def _positions(self, link: TradingLink, wanted: Leaving) -> Sequence[Position]:
         """Return what is held; the first look says what is to stay of it, for good."""
         if not wanted.share:
             return ()
@@ -128,7 +129,7 @@ class Withdrawal:
                 found.append((each, too_much))
         return found
 
-    async def _left(self, link: Link, wanted: Leaving) -> list[str]:
+    async def _left(self, link: TradingLink, wanted: Leaving) -> list[str]:
         """Return in words what is still to go, as the broker says."""
         try:
             orders = await _opening(link) if wanted.cancel else []
@@ -148,13 +149,13 @@ class Withdrawal:
         return coming + works + closing
 
 
-async def _opening(link: Link) -> list[OrderReport]:
+async def _opening(link: TradingLink) -> list[OrderReport]:
     """Return the working orders that protect no position."""
     return [each for each in await link.working_orders() if each.position_id is None]
 
 
 def close_order(
-    link: Link, position: Position, quantity: Decimal, by: str, ids: Ids, clock: Clock
+    link: TradingLink, position: Position, quantity: Decimal, by: str, ids: Ids, clock: Clock
 ) -> CloseOrdered:
     """Return the order of ``by`` to close ``quantity`` of a position: by ticket where there are."""
     return CloseOrdered(
