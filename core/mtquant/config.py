@@ -202,7 +202,7 @@ def load_config(path: Path, changes: Sequence[str] = ()) -> Config:
         raise ConfigError(str(path), f"not valid TOML: {error}", "Correct that line.") from None
     table = _overlaid(table, os.environ.get("MTQUANT_PROFILE", ""), f"{path}: ")
     for change in changes:
-        _change(table, change)
+        change_setting(table, change)
     config = Config.read(table, f"{path}: ")
     _check_references(config, f"{path}: ")
     state = path.parent.resolve() / config.engine.state_dir
@@ -234,7 +234,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _change(table: dict[str, Any], change: str) -> None:
+def change_setting(table: dict[str, Any], change: str) -> None:
     """Set one dotted key of ``table``; the value is TOML, or else text."""
     key, equals, text = change.partition("=")
     path = key.strip().split(".")

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtquant.model import Fill, Instrument, OrderReport, Side, Timeframe
 from mtquant.model.arrays import BarArrays, Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mtquant.backtest.statistics import Statistics
 
 ZERO = Decimal(0)
 
@@ -131,7 +138,8 @@ class Result:
     ``time`` is int64 nanoseconds UTC: when the bars of the step had closed. ``equity`` (balance and
     open profit) and ``balance`` are float64 in the account's currency, as the exchange tells them
     at that time; ``exposure`` is the signed notional value held, all instruments together.
-    ``start_balance`` is what the account began with; ``prices`` are the bars traded, as mids.
+    ``start_balance`` is what the account began with, ``final_equity`` and ``final_balance`` what it
+    ended with, to the last digit; ``prices`` are the bars traded, as mids.
     ``ambiguous_bars`` counts bars in which a stop and a limit were both within reach, so that the
     adverse one was taken; ``spread_in_data`` is true where the data had bid and ask.
     ``told`` is what people were told, as (time, level, message).
@@ -151,7 +159,62 @@ class Result:
     costs: Costs
     prices: Mapping[str, BarArrays]
     instruments: Mapping[str, Instrument]
+    final_equity: Decimal = ZERO
+    final_balance: Decimal = ZERO
     ambiguous_bars: int = 0
     spread_in_data: bool = False
     told: tuple[tuple[int, str, str], ...] = ()
     seconds: float = 0.0
+
+    @property
+    def stats(self) -> Statistics:
+        """The figures that a trader asks for; worked out anew each time."""
+        from mtquant.backtest.statistics import statistics  # noqa: PLC0415 - it needs a result
+
+        return statistics(self)
+
+    @property
+    def trades(self) -> pd.DataFrame:
+        """The round trips as a pandas DataFrame, one row each; needs the extra pandas.
+
+        Times are UTC; ``quantity`` and prices are float64 here, and Decimal in ``round_trips``.
+        """
+        from mtquant.backtest.tables import trade_table  # noqa: PLC0415 - pandas is an extra
+
+        return trade_table(self)
+
+    @property
+    def equity_curve(self) -> pd.DataFrame:
+        """Equity, balance and exposure by time, as a pandas DataFrame; needs the extra pandas."""
+        from mtquant.backtest.tables import equity_table  # noqa: PLC0415 - pandas is an extra
+
+        return equity_table(self)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report, one HTML file that needs nothing else, and return where it is."""
+        from mtquant.backtest.page import write_page  # noqa: PLC0415 - it needs a result
+
+        target = Path(path)
+        write_page(target, [self])
+        return target
+
+    def plot(self) -> Picture:
+        """Return the report for a notebook, which shows it below the cell."""
+        from mtquant.backtest.page import render  # noqa: PLC0415 - it needs a result
+
+        return Picture(render([self]))
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A report that a notebook shows: one HTML page in a frame of its own."""
+
+    html: str = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook puts below the cell."""
+        height = 900
+        return (
+            f'<iframe srcdoc="{escape(self.html)}" width="100%" height="{height}" '
+            'style="border:0" sandbox="allow-scripts" title="backtest report"></iframe>'
+        )

@@ -6,7 +6,7 @@ import hashlib
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
@@ -19,7 +19,7 @@ from mtquant.backtest.result import Result, RunCard
 from mtquant.backtest.shell import Shell
 from mtquant.backtest.venue import Venue
 from mtquant.clock import SECOND, Clock, Ids, ManualClock, SystemClock, format_time, seeded
-from mtquant.config import Config
+from mtquant.config import Config, StrategyTable
 from mtquant.contract import Source
 from mtquant.decide import Decider
 from mtquant.errors import ConfigError
@@ -90,6 +90,23 @@ def prepare(config: Config, catalogue: Catalogue, source: Source[Any] | None = N
         market=market,
         steps=_steps(bars),
     )
+
+
+def varied(prepared: Prepared, strategy: str, params: Mapping[str, Any]) -> Prepared:
+    """Return ``prepared`` with other settings of a strategy; its prices are read once.
+
+    ``strategy`` is the name of its table in the configuration. Raises ConfigError where there is
+    none of that name; what is wrong with a setting is said when it is run.
+    """
+    config = prepared.config
+    if strategy not in config.strategies:
+        have = ", ".join(config.strategies)
+        raise ConfigError("strategies", f"none is called {strategy!r}", f"There are {have}.")
+    table = config.strategies[strategy].model_dump(exclude_unset=True) | dict(params)
+    where = f"strategies.{strategy}"
+    strategies = dict(config.strategies) | {strategy: StrategyTable.read(table, where)}
+    changed = config.model_copy(update={"strategies": strategies})
+    return replace(prepared, config=changed)
 
 
 def _paper(config: Config, catalogue: Catalogue) -> tuple[str, PaperSettings]:
@@ -165,6 +182,8 @@ def run(
         card=card,
         currency=prepared.settings.currency,
         start_balance=prepared.settings.balance,
+        final_equity=equity[-1],
+        final_balance=balance[-1],
         time=np.array(times, np.int64),
         equity=np.array(equity, np.float64),
         balance=np.array(balance, np.float64),

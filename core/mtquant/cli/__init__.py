@@ -108,6 +108,78 @@ def run(
     raise typer.Exit(run_engine(config, live=live, confirmed=confirm or (), changes=change or ()))
 
 
+@app.command(
+    epilog="Example: mtquant backtest sma_cross --symbol EUR/USD --data ecb --timeframe D1"
+    " --param fast=10 --report backtest.html"
+)
+def backtest(  # noqa: PLR0913, PLR0917 - the options of a command
+    strategy: Annotated[str | None, typer.Argument(help="A strategy plugin.")] = None,
+    symbol: Annotated[
+        list[str] | None, typer.Option("--symbol", help="What is traded; repeatable.")
+    ] = None,
+    data: Annotated[
+        str, typer.Option("--data", help="A file, SYMBOL=FILE,..., or the name of a source.")
+    ] = "",
+    timeframe: Annotated[str, typer.Option("--timeframe", help="That of the bars: H1.")] = "",
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", help="A setting of the strategy, KEY=VALUE; repeatable."),
+    ] = None,
+    account: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--account", help="A term of the account, such as spread_pips=0.8; repeatable."
+        ),
+    ] = None,
+    risk: Annotated[  # noqa: FBT002 - a command line flag
+        bool, typer.Option("--risk/--no-risk", help="Whether the gate checks what is ordered.")
+    ] = True,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting: KEY=VALUE with a dotted key; repeatable."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="A whole configuration instead.")
+    ] = None,
+    again: Annotated[
+        Path | None, typer.Option("--again", help="A run card: run it again, and compare.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", help="Trade from here on; bars before only warm up.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the order ids; the account has its own.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="Write the report page here.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Write the run card here.")] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a command line flag
+) -> None:
+    """Trade a strategy over history: the live decisions and rules, without a server.
+
+    Exit codes: 0 done; 1 a repeated run differs from its card; 2 a wrong setting, or prices that
+    can't be read.
+    """
+    from mtquant.cli.backtest import Asked  # noqa: PLC0415 - --help stays quick
+    from mtquant.cli.backtest import backtest as run_backtest  # noqa: PLC0415
+
+    asked = Asked(
+        strategy=strategy,
+        symbols=tuple(symbol or ()),
+        data=data,
+        timeframe=timeframe,
+        params=tuple(param or ()),
+        terms=tuple(account or ()),
+        settings=tuple(change or ()),
+        config=config,
+        again=again,
+        risk=risk,
+        start=start,
+        seed=seed,
+        report=report,
+        card=card,
+        as_json_text=as_json,
+    )
+    raise typer.Exit(run_backtest(asked))
+
+
 @app.command(epilog="Example: mtquant status --json")
 def status(
     config: ConfigPath = _DEFAULT_CONFIG,

@@ -12,10 +12,14 @@ from mtquant.clock import format_time
 
 
 class Progressing:
-    """Shows how many of ``total`` steps are done, the market's date and the equity."""
+    """Shows how many of ``total`` steps are done, the market's date and the equity.
 
-    def __init__(self, console: Console, total: int) -> None:
+    Where there is no terminal it ``talks``, a line for each tenth, or is silent.
+    """
+
+    def __init__(self, console: Console, total: int, *, talks: bool = True) -> None:
         self._console = console
+        self._talks = talks
         self._total = total
         self._done = 0
         self._bar = Progress(
@@ -50,6 +54,6 @@ class Progressing:
         money = "" if equity is None else f"equity {equity:,.0f}"
         self._bar.update(self._task, advance=1, description=date, equity=money)
         tenth = self._total // 10 or 1
-        if not self._console.is_terminal and self._done % tenth == 0:
+        if self._talks and not self._console.is_terminal and self._done % tenth == 0:
             share = 100 * self._done // self._total
             self._console.print(f"  {date}  {share:3d} %  {money}", highlight=False)

@@ -1,0 +1,141 @@
+"""``mtquant backtest``: a strategy over history, as a table, a page or JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mtquant.backtest.api import time_named
+from mtquant.backtest.card import card_of, compare, read_card
+from mtquant.backtest.result import Result
+from mtquant.backtest.run import Prepared, prepare, run
+from mtquant.backtest.setup import (
+    ACCOUNT,
+    configure,
+    source_of,
+    table_of,
+    timeframe_named,
+    without_risk,
+)
+from mtquant.backtest.statistics import statistics
+from mtquant.cli.progress import Progressing
+from mtquant.cli.tables import out
+from mtquant.config import Config, change_setting, load_config
+from mtquant.errors import ConfigError
+from mtquant.plugins import Catalogue, load_catalogue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What somebody asked to be tried; see the command's options."""
+
+    strategy: str | None = None
+    symbols: tuple[str, ...] = ()
+    data: str = ""
+    timeframe: str = ""
+    params: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    config: Path | None = None
+    again: Path | None = None
+    risk: bool = True
+    start: str | None = None
+    seed: int = 0
+    report: Path | None = None
+    card: Path | None = None
+    as_json_text: bool = False
+
+
+def backtest(asked: Asked) -> int:
+    """Run what is asked for and show it; 1 where a repeated run differs from its card."""
+    catalogue = load_catalogue()
+    kept = read_card(asked.again) if asked.again is not None else None
+    start = None if asked.start is None else time_named(asked.start)
+    if kept is not None:
+        prepared = prepare(Config.read(kept["config"], f"{asked.again}: config."), catalogue)
+        seed, start = int(kept["seed"]), kept["start"]
+    else:
+        prepared, seed = prepare(_config(asked, catalogue), catalogue), asked.seed
+    result = _run(prepared, seed, start)
+    card = card_of(result, start)
+    if asked.card is not None:
+        asked.card.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    if asked.report is not None:
+        result.report(asked.report)
+    if asked.as_json_text:
+        figures: dict[str, Any] = {"card": card, "statistics": statistics(result).to_dict()}
+        print(json.dumps(figures))  # noqa: T201 - what --json is for
+    else:
+        _show(out(), result, asked)
+    if kept is None:
+        return 0
+    differences = compare(kept, card)
+    console = Console(stderr=True)
+    for each in differences:
+        console.print(each, style="bold red", highlight=False, markup=False, soft_wrap=True)
+    if not differences:
+        console.print(f"{asked.again}: the same to the cent", highlight=False, markup=False)
+    return 1 if differences else 0
+
+
+def _config(asked: Asked, catalogue: Catalogue) -> Config:
+    if asked.config is not None:
+        if asked.strategy or asked.data or asked.symbols:
+            raise ConfigError(
+                "--config", "says strategy, symbols and prices itself", "Leave those out."
+            )
+        return load_config(asked.config, changes=asked.settings)
+    for name, given in (
+        ("STRATEGY", asked.strategy),
+        ("--symbol", asked.symbols),
+        ("--data", asked.data),
+        ("--timeframe", asked.timeframe),
+    ):
+        if not given:
+            raise ConfigError(
+                name, "is missing", "Name it, or a whole configuration with --config."
+            )
+    strategy, timeframe = str(asked.strategy), timeframe_named(asked.timeframe)
+    catalogue.get("strategy", strategy)
+    source = source_of(asked.data, asked.symbols, timeframe, catalogue.names("source"))
+    table = table_of(strategy, asked.symbols, timeframe, source=source)
+    for prefix, changes in (
+        (f"strategies.{strategy}", asked.params),
+        (f"brokers.{ACCOUNT}", asked.terms),
+    ):
+        for change in changes:
+            change_setting(table, f"{prefix}.{change}")
+    if not asked.risk:
+        without_risk(table, catalogue)
+    return configure(table, asked.settings)
+
+
+def _run(prepared: Prepared, seed: int, start: int | None) -> Result:
+    with Progressing(Console(stderr=True), len(prepared.steps), talks=False) as progress:
+        return run(prepared, seed=seed, start=start, progress=progress.step)
+
+
+def _show(console: Console, result: Result, asked: Asked) -> None:
+    stats = result.stats
+    for section in stats.rows():
+        table = Table(title=section.title, title_justify="left", show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(style="dim")
+        for row in section.rows:
+            table.add_row(row.label, row.value, row.hint)
+        console.print(table)
+    rate = len(result.time) / result.seconds if result.seconds else 0.0
+    console.print(
+        f"{len(result.time):,} steps in {result.seconds:.2f} s ({rate:,.0f} a second)",
+        style="dim",
+        highlight=False,
+    )
+    for name, path in (("report", asked.report), ("run card", asked.card)):
+        if path is not None:
+            console.print(f"{name}: {path}", soft_wrap=True, highlight=False, markup=False)
