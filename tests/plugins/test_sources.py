@@ -159,7 +159,7 @@ def test_csv_reads_a_table_of_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("time,open", "date,open", "line 1, header: 'date,open,high"),
+        ("time,open", "when,open", "line 1, header: 'when,open,high"),
         ("volume\n", "spread\n", "line 1, header: .* is not the names of the columns. Name them"),
         (",volume\n", ",close\n", "line 1, header: "),
         ("Z,1.1,1.3", "Z,nan,1.3", "line 2, open: 'nan' is not a finite number. Correct"),
@@ -180,7 +180,7 @@ def test_csv_reads_a_table_of_files(tmp_path: Path) -> None:
         ("05 01:00", "05 00:01", "line 3, time: .* 60 s after the bar before, .* is H1. Set"),
         ("05 01:00", "05 1:00", "line 3, time: '2026-01-05 1:00' is not a time. Write"),
         ("05 01:00", "35 01:00", "line 3, time: '2026-01-35 01:00' is not a time"),
-        ("05T00:00:00Z", "05T00:00:00", "line 2, time: .* is not a time"),
+        ("05T00:00:00Z", "05T00:00:00X", "line 2, time: .* is not a time"),
         (HOURS.partition("\n")[2], "", "it holds no bar"),
         (HOURS, "", "line 1, header: '' is not"),
         ("2026-01-05 01", '"2026-01-05 01', "can't be read as CSV"),

@@ -14,6 +14,7 @@ from mtquant.contract.broker import Broker
 from mtquant.contract.plugin import Plugin, S
 from mtquant.errors import ConfigError, PluginError
 from mtquant.model import Bars, Fill, Ticks, Timeframe
+from mtquant.model.arrays import BarArrays
 
 
 class Source(Plugin[S], ABC):
@@ -36,6 +37,15 @@ class Source(Plugin[S], ABC):
     def sides(self, symbol: str) -> tuple[Bars, Bars] | None:
         """Return the bid bars and the ask bars of ``symbol``, where it has them apart."""
         return None
+
+    def arrays(self, symbol: str) -> BarArrays:
+        """Return what :meth:`bars` does, as arrays; override where that is had without objects."""
+        return BarArrays.of(self.bars(symbol))
+
+    def side_arrays(self, symbol: str) -> tuple[BarArrays, BarArrays] | None:
+        """Return what :meth:`sides` does, as arrays; override where :meth:`arrays` is."""
+        found = self.sides(symbol)
+        return None if found is None else (BarArrays.of(found[0]), BarArrays.of(found[1]))
 
     def ticks(self, symbol: str) -> Ticks | None:
         """Return every quote of ``symbol``, oldest first, where it has them."""

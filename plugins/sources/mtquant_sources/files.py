@@ -1,17 +1,21 @@
-"""Bars and ticks from CSV or Parquet files, checked line by line before anything trades on them."""
+"""Bars and ticks from CSV or Parquet files, checked before anything trades on them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, model_validator
+import numpy as np
+from pydantic import Field, field_validator, model_validator
 
 from mtquant import Settings, Source
+from mtquant.data import Reading, Table, Zone, bars_of, errors, nothing, read
 from mtquant.errors import ConfigError
 from mtquant.model import Bars, Ticks, Timeframe
-from mtquant_sources.readers import BarReader, TickReader
-from mtquant_sources.series import bars_of, middle
+from mtquant.model.arrays import BarArrays
+from mtquant_sources.series import as_bars, bars_of_quotes, middle
 from mtquant_sources.symbols import unknown_symbol
 
 
@@ -22,6 +26,13 @@ class FileSettings(Settings):
     then those of ``files`` are bids. ``tick_files`` hold quotes, with the columns time, bid and
     ask; a symbol that is in them alone has its bars made from them. Relative paths start at the
     working directory; a name that ends in .gz is unpacked, one in .parquet is read as Parquet.
+
+    What a file looks like is found out by itself; these overrule it. ``dialect``: ``plain``,
+    ``mt4``, ``mt5``, ``histdata`` or ``dukascopy``. ``point``: what a whole number is worth in the
+    quote currency, such as 0.00001; without it, prices that are whole numbers are taken for points
+    only where the symbol leaves no doubt. ``time_zone``: the zone of times that name none, UTC
+    unless given: an IANA name such as Etc/GMT+5 (histdata), or America/New_York+7 (brokers' time,
+    whose midnight is 17:00 in New York).
     """
 
     timeframe: Timeframe
@@ -30,6 +41,9 @@ class FileSettings(Settings):
     files: Mapping[str, Path] = Field(default_factory=dict)
     ask_files: Mapping[str, Path] = Field(default_factory=dict)
     tick_files: Mapping[str, Path] = Field(default_factory=dict)
+    dialect: Literal["plain", "mt4", "mt5", "histdata", "dukascopy"] | None = None
+    point: Decimal | None = Field(default=None, gt=0)
+    time_zone: str | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> FileSettings:
@@ -41,6 +55,16 @@ class FileSettings(Settings):
             raise ValueError(f"ask_files names {stray[0]}, which files doesn't")
         return self
 
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                Zone(name)
+            except ConfigError as error:
+                raise ValueError(f"{error.problem}. {error.remedy}") from None
+        return name
+
     def bar_files(self) -> Mapping[str, Path]:
         """Return the files of bars by symbol."""
         if self.path and self.symbol:
@@ -49,15 +73,16 @@ class FileSettings(Settings):
 
 
 class Csv(Source[FileSettings]):
-    """Bars from files with the columns time, open, high, low, close and, if known, volume.
+    """Bars from text files, whichever program wrote them, or with a header of your own.
 
-    The header is required, its order is free. Times are the bars' opening times, in RFC 3339 or
-    as ``YYYY-MM-DD``, ``YYYY-MM-DD HH:MM`` or ``YYYY-MM-DD HH:MM:SS`` in UTC. Prices are in the
-    quote currency.
+    Read are exports of MetaTrader 4 and 5, of Dukascopy and of histdata, and files whose header
+    names the columns time (or date, timestamp, datetime), open, high, low, close and, if known,
+    volume, in any order and capitalisation. Times are the bars' opening times. Prices are in the
+    quote currency, or whole numbers of points.
     """
 
     name = "csv"
-    description = "CSV files with a header: time, open, high, low, close and volume if known"
+    description = "CSV files: MT4, MT5, Dukascopy, histdata, or time, open, high, low, close"
 
     def symbols(self) -> Sequence[str]:
         """Return the symbols of the settings."""
@@ -74,27 +99,35 @@ class Csv(Source[FileSettings]):
         read, a field isn't what its column says, high or low don't enclose open and close, or a
         bar doesn't begin a timeframe or more after the one before.
         """
+        return as_bars(self.arrays(symbol))
+
+    def sides(self, symbol: str) -> tuple[Bars, Bars] | None:
+        """Read the bid and the ask file of ``symbol``, if it has both; raises as :meth:`bars`."""
+        found = self.side_arrays(symbol)
+        return None if found is None else (as_bars(found[0]), as_bars(found[1]))
+
+    def arrays(self, symbol: str) -> BarArrays:
+        """Read the file of ``symbol`` into arrays; raises as :meth:`bars`."""
         if symbol not in self.symbols():
             raise unknown_symbol(self.name, symbol, self.symbols())
-        sides = self.sides(symbol)
+        sides = self.side_arrays(symbol)
         if sides is not None:
             return middle(*sides)
         path = self.settings.bar_files().get(symbol)
         if path is not None:
-            return self._read(symbol, path)
-        ticks = self.ticks(symbol)
-        if ticks is None:
-            raise unknown_symbol(self.name, symbol, self.symbols())
-        return bars_of(ticks, self.settings.timeframe)
+            return self._bars(symbol, path)
+        quotes = self._quotes(symbol, self.settings.tick_files[symbol])
+        mids = (quotes.columns["bid"] + quotes.columns["ask"]) / 2
+        return bars_of_quotes(symbol, self.settings.timeframe, quotes.time, mids)
 
-    def sides(self, symbol: str) -> tuple[Bars, Bars] | None:
+    def side_arrays(self, symbol: str) -> tuple[BarArrays, BarArrays] | None:
         """Read the bid and the ask file of ``symbol``, if it has both; raises as :meth:`bars`."""
         ask = self.settings.ask_files.get(symbol)
         if ask is None:
             return None
         bid = self.settings.bar_files()[symbol]
-        found = self._read(symbol, bid), self._read(symbol, ask)
-        if found[0].time != found[1].time:
+        found = self._bars(symbol, bid), self._bars(symbol, ask)
+        if not np.array_equal(found[0].time, found[1].time):
             raise ConfigError(
                 f"{bid} and {ask}", "don't have bars at the same times", "Give matching files."
             )
@@ -105,21 +138,32 @@ class Csv(Source[FileSettings]):
         path = self.settings.tick_files.get(symbol)
         if path is None:
             return None
-        time, bid, ask = zip(*TickReader(path).rows(), strict=True)
-        return Ticks(instrument=symbol, time=time, bid=bid, ask=ask)
-
-    def _read(self, symbol: str, path: Path) -> Bars:
-        rows = BarReader(path, self.settings.timeframe).rows()
-        times, opens, highs, lows, closes, volumes = zip(*rows, strict=True)
-        return Bars(
+        quotes = self._quotes(symbol, path)
+        return Ticks(
             instrument=symbol,
-            timeframe=self.settings.timeframe,
-            time=times,
-            open=opens,
-            high=highs,
-            low=lows,
-            close=closes,
-            volume=volumes,
+            time=tuple(quotes.time.tolist()),
+            bid=tuple(quotes.columns["bid"].tolist()),
+            ask=tuple(quotes.columns["ask"].tolist()),
+        )
+
+    def _bars(self, symbol: str, path: Path) -> BarArrays:
+        return bars_of(read(path, self._reading(symbol, "bars")), symbol, self.settings.timeframe)
+
+    def _quotes(self, symbol: str, path: Path) -> Table:
+        found = read(path, self._reading(symbol, "quotes"))
+        found.refuse(errors(found))
+        if not len(found):
+            raise nothing(found)
+        return found
+
+    def _reading(self, symbol: str, what: str) -> Reading:
+        chosen = self.settings
+        return Reading(
+            symbol=symbol,
+            dialect=chosen.dialect,
+            point=chosen.point,
+            time_zone=chosen.time_zone,
+            what=what,
         )
 
 
@@ -127,4 +171,4 @@ class Parquet(Csv):
     """The same from Parquet files, whose columns have the same names; needs the extra parquet."""
 
     name = "parquet"
-    description = "Parquet files with the columns of the csv source"
+    description = "Parquet files with the columns time, open, high, low, close"

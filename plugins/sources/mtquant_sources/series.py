@@ -3,47 +3,65 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import groupby
+
+import numpy as np
 
 from mtquant.clock import SECOND
-from mtquant.model import Bars, Ticks, Timeframe
+from mtquant.model import Bars, Timeframe
+from mtquant.model.arrays import BarArrays, Floats
 
 
-def middle(bid: Bars, ask: Bars) -> Bars:
+def middle(bid: BarArrays, ask: BarArrays) -> BarArrays:
     """Return bars halfway between those of bid and ask, which have the same times.
 
     The middle of two highs is no price that was ever quoted: it serves indicators, while orders
     meet the two sides.
     """
-
-    def between(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple((low + high) / 2 for low, high in zip(one, other, strict=True))
-
     return replace(
         bid,
-        open=between(bid.open, ask.open),
-        high=between(bid.high, ask.high),
-        low=between(bid.low, ask.low),
-        close=between(bid.close, ask.close),
+        open=(bid.open + ask.open) / 2,
+        high=(bid.high + ask.high) / 2,
+        low=(bid.low + ask.low) / 2,
+        close=(bid.close + ask.close) / 2,
     )
 
 
-def bars_of(ticks: Ticks, timeframe: Timeframe) -> Bars:
-    """Return the mid bars of ``ticks``; the volume is the number of ticks, and no bar is empty."""
+def bars_of_quotes(
+    symbol: str,
+    timeframe: Timeframe,
+    time: np.ndarray[tuple[int], np.dtype[np.int64]],
+    mids: Floats,
+) -> BarArrays:
+    """Return the bars of quotes, at least one; the volume is their number, and no bar is empty.
+
+    ``time`` is nanoseconds UTC, not falling, ``mids`` are halfway between bid and ask; both have
+    the shape (n,).
+    """
     length = timeframe.seconds * SECOND
-    mids = [(bid + ask) / 2 for bid, ask in zip(ticks.bid, ticks.ask, strict=True)]
-    rows = []
-    for start, group in groupby(range(len(mids)), key=lambda index: ticks.time[index] // length):
-        inside = [mids[index] for index in group]
-        rows.append((start * length, inside[0], max(inside), min(inside), inside[-1], len(inside)))
-    time, opened, high, low, close, volume = zip(*rows, strict=True)
-    return Bars(
-        instrument=ticks.instrument,
+    starts = time // length
+    first = np.flatnonzero(np.diff(starts, prepend=starts[0] - 1))
+    after = np.append(first[1:], len(mids))
+    return BarArrays(
+        instrument=symbol,
         timeframe=timeframe,
-        time=time,
-        open=opened,
-        high=high,
-        low=low,
-        close=close,
-        volume=tuple(float(each) for each in volume),
+        time=starts[first] * length,
+        open=mids[first],
+        high=np.maximum.reduceat(mids, first),
+        low=np.minimum.reduceat(mids, first),
+        close=mids[after - 1],
+        volume=(after - first).astype(np.float64),
+    )
+
+
+def as_bars(arrays: BarArrays) -> Bars:
+    """Return ``arrays`` as columns of Python numbers."""
+    return Bars(
+        instrument=arrays.instrument,
+        timeframe=arrays.timeframe,
+        time=tuple(arrays.time.tolist()),
+        open=tuple(arrays.open.tolist()),
+        high=tuple(arrays.high.tolist()),
+        low=tuple(arrays.low.tolist()),
+        close=tuple(arrays.close.tolist()),
+        volume=tuple(arrays.volume.tolist()),
     )
