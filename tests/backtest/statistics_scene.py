@@ -105,6 +105,7 @@ def fill(
     price: str,
     symbol: str = "EUR/USD",
     time: int = START + DAY,
+    side: Side = Side.BUY,
     reason: Reason | None = None,
 ) -> Fill:
     """Return an execution."""
@@ -113,7 +114,7 @@ def fill(
         order_id="1",
         client_order_id=None,
         instrument=symbol,
-        side=Side.BUY,
+        side=side,
         quantity=Decimal(quantity),
         price=Decimal(price),
         time=time,

@@ -12,7 +12,7 @@ from tests.backtest.statistics_scene import DAY, START, every, fill, rejection, 
 from mtquant.backtest.result import Costs
 from mtquant.backtest.statistics import Statistics, statistics
 from mtquant.clock import parse_time
-from mtquant.model import Reason, Timeframe
+from mtquant.model import Reason, Side, Timeframe
 
 
 def at(text: str) -> int:
@@ -47,6 +47,12 @@ def test_five_days_worked_out_by_hand() -> None:
     assert earned.worst_day is not None
     assert earned.worst_day.when == "2024-01-02"
     assert earned.worst_day.fraction == pytest.approx(-0.1)
+
+
+def test_the_annual_return_is_by_the_calendar() -> None:
+    time = np.array([at("2024-01-02"), at("2028-01-01")])
+    stats = statistics(result([100, 1.1**4 * 100], time=time))
+    assert stats.returns.annual_return == pytest.approx(0.1)
 
 
 def test_drawdowns_have_dates_money_and_an_end() -> None:
@@ -129,16 +135,32 @@ def test_equity_gone_leaves_no_ratio_and_says_so() -> None:
     assert statistics(result([50, 0])).returns.annual_return is None
 
 
-def test_exposure_is_the_share_of_steps_and_the_value_held_over_equity() -> None:
-    stats = statistics(
-        result(
-            [100, 100, 200, 100],
-            exposure=np.array([0.0, 50.0, -400.0, 0.0]),
-            fills=(fill("50", "1"), fill("100", "4")),
-        )
+def test_exposure_is_the_share_of_steps_and_the_gross_value_held_over_equity() -> None:
+    day = [START + each * DAY for each in range(5)]
+    fills = (
+        fill("0.1", "1", time=day[2]),  # held from the second of four steps on
+        fill("0.2", "1", time=day[2]),
+        fill("0.4", "100", "USD/JPY", day[3] - 5, Side.SELL),
+        fill("0.3", "4", time=day[4], side=Side.SELL),
+        fill("0.4", "100", "USD/JPY", day[4]),
     )
-    assert stats.exposure.in_market == 0.5
-    assert stats.exposure.leverage == pytest.approx((0.5 + 2) / 4)
+    prices = {"EUR/USD": [1.0, 2.0, 4.0, 5.0], "USD/JPY": [100.0, 100.0, 80.0, 90.0]}
+    stake = statistics(result([1, 1, 2, 1], prices=prices, fills=fills)).exposure
+    assert stake.in_market == 0.5
+    # Euros: 0.3 x 2 of 1, then 0.3 x 4 of 2. Dollars sold for yen are 0.4 dollars, of 2.
+    assert stake.leverage == pytest.approx((0.6 + (1.2 + 0.4) / 2) / 4)
+    unknown = statistics(result([1, 1], fills=fills)).exposure
+    assert (unknown.in_market, unknown.leverage) == (0.5, None)
+
+
+def test_leverage_is_of_the_steps_with_equity() -> None:
+    held = (fill("10", "1", time=START),)
+    stake = statistics(result([10, -10], prices={"EUR/USD": [3.0, 3.0]}, fills=held)).exposure
+    assert (stake.in_market, stake.leverage) == (1, 3)
+
+
+def test_turnover_is_the_value_traded_in_a_year_over_the_mean_equity() -> None:
+    stats = statistics(result([100, 100, 200, 100], fills=(fill("50", "1"), fill("100", "4"))))
     assert stats.exposure.turnover == pytest.approx(450 / 120 / (4 / 365.25))
 
 
@@ -147,6 +169,11 @@ def test_exposure_is_the_share_of_steps_and_the_value_held_over_equity() -> None
     [
         ({"USD/JPY": [80.0, 100.0]}, "USD/JPY", 10 * 90 / 80),  # yen in dollars, by its own price
         ({"EUR/GBP": [0.8, 0.8], "GBP/USD": [1.25, 1.3]}, "EUR/GBP", 10 * 90 * 1.25),
+        (  # yen in francs, and those in dollars
+            {"EUR/JPY": [90.0, 95.0], "CHF/JPY": [120.0, 125.0], "USD/CHF": [0.8, 0.9]},
+            "EUR/JPY",
+            10 * 90 / 120 / 0.8,
+        ),
         ({"EUR/GBP": [0.8, 0.8]}, "EUR/GBP", None),  # nothing says what sterling is worth
     ],
 )
@@ -317,7 +344,7 @@ def test_rows_are_text_under_headings_that_name_the_frequency() -> None:
     assert shown["Run", "Duration"][0] == "48.0 hours"
     assert shown["Trades", "Open trades"][0] == "1"
     assert shown["Trades", "Trades"] == ("2", "closed: 1 won, 1 lost, 0 even")
-    assert shown["By exit", "stop loss"][0] == "900.00 USD"
+    assert shown["By exit", "stop_loss"][0] == "900.00 USD"
     assert shown["Rejected signals", "risk: too_large, made smaller"] == ("1", "why")
     assert shown["Profit per trade", "Expectancy in R"][0] == "\N{EN DASH}"
     assert shown["Warnings", "Few trades"][0].startswith("2 closed trades")

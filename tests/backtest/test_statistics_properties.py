@@ -51,7 +51,6 @@ def test_nothing_is_nan_whatever_the_run(
         timeframe,
         start,
         {"EUR/USD": np.linspace(1, 2, equity.size), "USD/JPY": np.full(equity.size, 110.0)},
-        exposure=equity * 2,
         fills=(fill("5", "1.1"), fill("5", "110", "USD/JPY")),
         costs=Costs(spread=Decimal(3)),
         rejections=(rejection("a"),),

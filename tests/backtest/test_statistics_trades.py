@@ -67,14 +67,21 @@ def test_r_is_the_profit_over_what_the_first_stop_risked() -> None:
 
 
 def test_r_is_in_the_currency_of_the_account_at_the_time_of_the_entry() -> None:
-    prices = {"USD/JPY": [80.0, 100.0], "EUR/GBP": [0.8, 0.8]}
-    entry = START + DAY
-    yen = trade(20, instrument="USD/JPY", entry_time=entry, stop_distance=Decimal("0.8"))
-    pound = trade(20, instrument="EUR/GBP", entry_time=entry, stop_distance=Decimal("0.01"))
-    # 1,000 dollars, 0.8 yen away, at 80 yen a dollar, are 10 dollars; sterling's worth is unknown.
-    found = statistics(result([100, 100], [pound, yen], prices=prices)).trades
-    assert found.stops == 1
+    yen = trade(
+        20,
+        instrument="USD/JPY",
+        entry_time=START + DAY,
+        exit_time=START + 2 * DAY,
+        stop_distance=Decimal("0.8"),
+    )
+    # 1,000 dollars, 0.8 yen away, at 80 yen a dollar, are 10 dollars.
+    found = statistics(result([100, 100], [yen], prices={"USD/JPY": [80.0, 100.0]})).trades
+    assert (found.stops, found.sqn_of) == (1, "R")
     assert found.expectancy_r == pytest.approx(2)
+    # Nothing says what sterling is worth in dollars.
+    pound = trade(20, instrument="EUR/GBP", stop_distance=Decimal("0.01"))
+    unknown = statistics(result([100, 100], [pound], prices={"EUR/GBP": [0.8, 0.8]})).trades
+    assert (unknown.stops, unknown.expectancy_r, unknown.sqn_of) == (0, None, "money")
 
 
 def test_the_system_quality_number_grows_with_a_hundred_trades_at_most() -> None:

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from mtquant.backtest.result import Result
 from mtquant.clock import SECOND
+from mtquant.errors import ConfigError
+from mtquant.exchange.rates import paths
 from mtquant.model.arrays import BarArrays, Floats
 
 Times = NDArray[np.int64]
@@ -33,19 +35,21 @@ def last_prices(bars: BarArrays, times: Times) -> Floats | None:
 def quote_rates(result: Result, symbol: str, times: Times) -> Floats | None:
     """Return what one unit of ``symbol``'s quote currency was worth in the account's currency.
 
-    It comes from the prices of the run, of ``symbol`` itself or of any other that has just these
-    two currencies. None where none does.
+    It goes through the prices of the run, as the exchange does: by one pair, or through one
+    currency between. None where they don't lead there.
     """
     instrument = result.instruments.get(symbol)
     if instrument is None:
         return None
-    if instrument.quote == result.currency:
-        return np.ones(times.size)
-    wanted = {instrument.quote, result.currency}
-    for name, each in result.instruments.items():
-        if {each.base, each.quote} != wanted or name not in result.prices:
-            continue
-        found = last_prices(result.prices[name], times)
-        if found is not None:
-            return found if each.quote == result.currency else 1.0 / found
-    return None
+    try:
+        path = paths(result.instruments, result.currency)[instrument.quote]
+    except ConfigError:
+        return None
+    rates = np.ones(times.size)
+    for name, inverse in path:
+        bars = result.prices.get(name)
+        found = None if bars is None else last_prices(bars, times)
+        if found is None:
+            return None
+        rates = rates / found if inverse else rates * found
+    return rates

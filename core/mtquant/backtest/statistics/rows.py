@@ -149,7 +149,7 @@ def _exposure(stats: Statistics) -> Iterator[Row]:
     yield Row(
         label="Average leverage",
         value=_number(stake.leverage, "x"),
-        hint="value held over equity, of all steps; instruments netted",
+        hint="gross value held over equity, of all steps",
     )
     yield Row(
         label="Turnover",
@@ -218,7 +218,7 @@ def _sizes(stats: Statistics) -> Iterator[Row]:
 def _groups(found: tuple[Group, ...], currency: str) -> Iterator[Row]:
     for each in found:
         yield Row(
-            label=each.name.replace("_", " "),
+            label=each.name,
             value=_money(each.profit, currency),
             hint=f"{each.trades:,} closed, {_percent(each.win_rate)} won, profit factor "
             f"{_number(each.profit_factor)}, expectancy {_money(each.expectancy, currency)}",
