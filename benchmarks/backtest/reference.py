@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from backtest.data import read
@@ -112,12 +111,19 @@ def by_arrays(points: Integers, fast: int = FAST, slow: int = SLOW) -> Result:
     return at_close + 1, quantity, price, gained
 
 
-def compiled() -> Callable[..., Result]:
-    """Return ``by_loop`` compiled by numba. Raises ImportError where numba isn't installed."""
-    import numba  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415 - only some environments
-
-    made: Any = numba.njit(by_loop)
-    return made  # type: ignore[no-any-return]
+def checked(points: Integers) -> Result:
+    """Return what both come to. Raises AssertionError where they don't agree."""
+    try:
+        from numba import njit  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
+    except ImportError:
+        loop: Callable[[Integers], Result] = by_loop
+    else:
+        loop = njit(by_loop)
+    one, other = loop(points), by_arrays(points)
+    assert one[3] == other[3], "the gain of the loop and of the arrays"
+    for a, b in zip(one[:3], other[:3], strict=True):
+        assert np.array_equal(a, b), "the fills of the loop and of the arrays"
+    return other
 
 
 def main() -> None:
@@ -125,7 +131,9 @@ def main() -> None:
     parser.add_argument("path", type=Path)
     parser.add_argument("--fills", action="store_true", help="print each fill too")
     arguments = parser.parse_args()
-    found = reference(read(arguments.path).points)
+    points = read(arguments.path).points
+    checked(points)
+    found = reference(points)
     if arguments.fills:
         for index, quantity, price in zip(found.index, found.quantity, found.price, strict=True):
             print(f"{index},{'buy' if quantity > 0 else 'sell'},{abs(quantity)},{price}")

@@ -129,8 +129,10 @@ def attempt(environments: Environments, script: str, file: Path, limit_s: float)
     except subprocess.CalledProcessError as error:
         said = (error.stderr or "").strip().rpartition("\n")[2]
         return {"name": name, "failed": said or f"ended with {error.returncode}"}
-    except (OSError, ValueError) as error:
-        return {"name": name, "failed": f"{type(error).__name__}: {error}"}
+    except ValueError:
+        return {"name": name, "failed": "its last line isn't JSON"}
+    except OSError as error:
+        return {"name": name, "failed": str(error)}
     return row
 
 
@@ -166,22 +168,21 @@ def difference(row: Row, wanted: Reference) -> str:
 
 
 def show(rows: list[Row]) -> None:
-    print(f"best of the repeats; x: times the speed of {BASE}; same: the reference's fills, to the")
-    print("cent its equity; MB: the process's peak, imports and bars included")
+    print("The best of the repeats. CPU: seconds of CPU time, little less than seconds where the")
+    print(f"machine is idle. x: times the speed of {BASE}. MB: the process's peak, with imports")
+    print("and bars. same: fills and, to the cent, equity are the reference's.")
     last = None
     for row in rows:
         if row["bars"] != last:
             last = row["bars"]
-            print(f"\n{last:,} bars")
-            print(
-                f"  {'':22} {'kind':8} {'seconds':>10} {'million/s':>10} {'x':>9} {'MB':>7}  same"
-            )
+            heads = f"{'seconds':>10} {'CPU':>9} {'million/s':>10} {'x':>9} {'MB':>7}  same"
+            print(f"\n{f'{last:,} bars':24} {'kind':8} {heads}")
         if "failed" in row:
             print(f"  {row['name']:22} {row['failed']}")
             continue
         ratio = f"{row['ratio']:9.2f}" if row["ratio"] else f"{'-':>9}"
         print(
-            f"  {row['name']:22} {row['kind']:8} {row['seconds']:10.4f} "
+            f"  {row['name']:22} {row['kind']:8} {row['seconds']:10.4f} {row['cpu_seconds']:9.4f} "
             f"{row['bars_per_s'] / 1e6:10.3f} {ratio} {row['peak_mb']:7.0f}  "
             f"{row['difference'] or 'yes'}"
         )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 
 from backtest.data import Bars
 from backtest.reference import reference
-from backtest.task import Outcome, peak_mb
+from backtest.task import Outcome, peak_mb, timed
 
 FASTS = range(5, 45)
 SLOWS = range(50, 75)
@@ -30,9 +29,7 @@ def report(
     """
     if warm:
         warm()
-    begin = time.perf_counter()
-    found = run()
-    seconds = time.perf_counter() - begin
+    found, seconds, cpu_seconds = timed(run)
     peak = peak_mb()
     differ = len(PAIRS)
     for (fills, equity), (fast, slow) in zip(found, PAIRS, strict=True):
@@ -45,6 +42,7 @@ def report(
         "bars": len(made),
         "combinations": len(PAIRS),
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "differ": differ,
         "peak_mb": peak,
     }
