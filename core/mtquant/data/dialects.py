@@ -21,7 +21,7 @@ _UNUSED = {"bidvolume", "askvolume"}
 _MT5_UNUSED = {"spread", "realvolume", "last", "flags"}
 _COMPACT = re.compile(r"\d{8} \d{6}(\d{3})?")
 _DATE = re.compile(r"\d{4}([-./])\d\d\1\d\d|\d\d\.\d\d\.\d{4}|\d{8}")
-_CLOCK = re.compile(r"\d\d:\d\d(:\d\d([.,]\d+)?)?|\d{6}")
+_CLOCK = re.compile(r"\d\d:\d\d(:\d\d([.,]\d+)?)?")
 _SEPARATORS = (";", "\t", ",")
 _SPOKEN = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
 
@@ -108,7 +108,8 @@ def detect(
     fields = [each.strip() for each in parts] or [""]
     if layout is not None and layout not in TEXT_LAYOUTS:
         raise ConfigError("dialect", f"{layout!r} is none", f"Use {', '.join(TEXT_LAYOUTS)}.")
-    if layout in {Layout.MT4, Layout.HISTDATA} or (layout is None and _headless(fields)):
+    headless = layout in {None, Layout.PLAIN} and _headless(fields)
+    if headless or layout in {Layout.MT4, Layout.HISTDATA}:
         found = _without_header(fields, separator, layout)
     else:
         found = _with_header(fields, separator, layout)
@@ -171,7 +172,10 @@ def _headless(fields: Sequence[str]) -> bool:
 
 def _without_header(fields: Sequence[str], separator: str, layout: str | None) -> Dialect | None:
     """Return the dialect of a file whose first row is ``fields``; None where it isn't clear."""
+    compact = bool(_COMPACT.fullmatch(fields[0]))
     apart = len(fields) > 1 and bool(_DATE.fullmatch(fields[0]) and _CLOCK.fullmatch(fields[1]))
+    if separator == " " and _COMPACT.fullmatch(" ".join(fields[:2])):
+        compact, apart = True, True
     times = ("date", "clock") if apart else ("time",)
     values = {
         2: PRICES["quotes"],
@@ -182,7 +186,6 @@ def _without_header(fields: Sequence[str], separator: str, layout: str | None) -
     if values is None:
         return None
     if layout is None:
-        compact = _COMPACT.fullmatch(" ".join(fields[: len(times)]))
         layout = Layout.HISTDATA if compact else Layout.MT4 if apart else Layout.PLAIN
     if layout == Layout.MT4 and not apart:
         return None
