@@ -302,13 +302,19 @@ def test_one_trade_owes_more_than_half_of_the_profit_or_it_does_not() -> None:
 
 def test_the_dictionary_is_json_with_times_as_text_and_without_arrays() -> None:
     stats = statistics(
-        result([120, 90], [trade(5)], prices={"EUR/USD": [1.1, 1.2]}, rejections=(rejection("x"),))
+        result(
+            [120, 90, 120, 110],
+            [trade(5)],
+            prices={"EUR/USD": [1.1, 1.2]},
+            rejections=(rejection("x"),),
+        )
     )
     found = stats.to_dict()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["period"]["start"] == "2024-01-01T00:00:00Z"
     worst = found["risk"]["max_drawdown"]
-    assert (worst["peak"], worst["recovered"]) == ("2024-01-02T00:00:00Z", None)
+    assert (worst["peak"], worst["trough"]) == ("2024-01-02T00:00:00Z", "2024-01-03T00:00:00Z")
+    assert worst["recovered"] == "2024-01-04T00:00:00Z"
     assert found["by_symbol"][0]["name"] == "EUR/USD"
     assert found["buy_and_hold"]["total_return"] == pytest.approx(0.2)
     assert {"drawdown", "daily_returns", "trading_days"}.isdisjoint(found)
