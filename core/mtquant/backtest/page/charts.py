@@ -35,8 +35,8 @@ _COLUMNS = (
     ("bars", "Bars", "n more"),
     ("profit", "Profit", "n"),
     ("costs", "Costs", "n more"),
-    ("adverse", "MAE", "n more"),
-    ("favourable", "MFE", "n more"),
+    ("adverse", "MAE %", "n more"),
+    ("favourable", "MFE %", "n more"),
     ("why", "Exit by", ""),
     ("reason", "Entry reason", "more"),
 )
@@ -140,7 +140,8 @@ def trade_list(result: Result) -> str:
         f'<section class="list"><h2>Trades</h2><div class="bar">{"".join(map(_filter, filters))}'
         '<span class="count" role="status"></span></div>'
         f'<div class="wide"><table class="text trades"><thead><tr>{head}</tr></thead><tbody>'
-        f'</tbody></table></div><nav class="pager" aria-label="Pages of trades">{"".join(pager)}</nav>'
+        '</tbody></table></div><nav class="pager" aria-label="Pages of trades">'
+        f"{''.join(pager)}</nav>"
         '<p class="soft fine">Profit and costs are in the account\'s currency, profit is net of '
         "costs. Press a trade to see it in the price chart, a heading to sort by it."
         f"{cut}</p></section>\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from mtquant.backtest.page.charts import chart
@@ -31,8 +31,8 @@ def comparison(
             "falls", "Drawdown", "% below the highest equity so far"
         )
     return (
-        f'<div class="comparison">{section("Side by side", _table(results, figures, names))}'
-        f"{curves}</div>"
+        f'<div class="comparison">{curves}'
+        f"{section('Side by side', _table(results, figures, names))}</div>"
     )
 
 
@@ -71,16 +71,16 @@ def _sections(
     made = [
         (
             title,
-            [
-                (label, [signed(each.get((title, label), NONE)) for each in told])
-                for found, label in keys
-                if found == title
-            ],
+            [(label, _each(told, (title, label))) for found, label in keys if found == title],
         )
         for title in (*FIGURES, "Costs")
     ]
     warned = [str(len(each.cautions)) for each in figures]
-    return [(_WARNED, [("How many", warned)]), *((title, rows) for title, rows in made if rows)]
+    return [(_WARNED, [("How many", warned)]), *(part for part in made if part[1])]
+
+
+def _each(told: Sequence[Mapping[tuple[str, str], str]], key: tuple[str, str]) -> Sequence[str]:
+    return [signed(each.get(key, NONE)) for each in told]
 
 
 def _heading(title: str, columns: int) -> str:

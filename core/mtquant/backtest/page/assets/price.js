@@ -133,13 +133,13 @@ function priceChart(figure, run, packs, read, trades) {
   // The last trades, as far as candles can be told apart; all where that is everything.
   function begin() {
     const count = book.bars.count, made = fills.bar.length;
-    const width = Math.max(40, Math.floor(plot.over.clientWidth / 4));
+    const width = Math.floor(frameWidth() / 4);
     const last = made ? Math.min(count, fills.bar[made - 1] + Math.ceil(width / 10)) : count;
     return [last - width, last];
   }
 
   function redraw(low, high) {
-    const width = Math.max(50, plot.over.clientWidth);
+    const width = frameWidth();
     asLine = (high - low) > width / 3;
     shown = asLine ? book.columns(low, high, width) : book.candles(low, high);
     const places = [], data = [places, [], [], []];
@@ -159,6 +159,9 @@ function priceChart(figure, run, packs, read, trades) {
     });
     drawMap(low, high);
   }
+
+  // The width of the frame in pixels; the plot itself knows it only when it has been drawn.
+  function frameWidth() { return Math.max(80, box.clientWidth - AXIS - 4); }
 
   const x = (place) => plot.valToPos(place, "x", true);
   const y = (price) => plot.valToPos(price, "y", true);
@@ -238,6 +241,9 @@ function priceChart(figure, run, packs, read, trades) {
       context.lineTo(left + size, top + way * size * 1.8);
       context.lineTo(left - size, top + way * size * 1.8);
       context.closePath();
+      context.strokeStyle = ink("card");
+      context.lineWidth = 5 * devicePixelRatio;
+      context.stroke();
       context.fillStyle = fills.opened[i] >= 0 ? colour : ink("card");
       context.strokeStyle = colour;
       context.lineWidth = 1.6 * devicePixelRatio;
@@ -383,10 +389,12 @@ function priceChart(figure, run, packs, read, trades) {
     scales: { x: { time: false, range: () => view.get() }, y: { range: (_, low, high) => room(low, high) } },
     axes: [
       axis({ size: 26, grid: { show: false },
-        splits: (own, _, low, high) => turns(book, low, high, own.over.clientWidth / 84).map(([place]) => place),
+        splits: (own, _, low, high) => turns(book, low, high, frameWidth() / 84).map(([place]) => place),
         values: (own, ticks) => {
-          const labels = new Map(turns(book, own.scales.x.min, own.scales.x.max, own.over.clientWidth / 84));
-          return ticks.map((tick) => labels.get(tick) ?? "");
+          const { min, max } = own.scales.x, edge = (max - min) * 26 / frameWidth();
+          const labels = new Map(turns(book, min, max, frameWidth() / 84));
+          // A label is centred under its place: at the edges it would be cut.
+          return ticks.map((tick) => (tick < min + edge || tick > max - edge / 4 ? "" : labels.get(tick) ?? ""));
         } }),
       { ...valueAxis((value) => fixed(value, book.bars.digits)), values: (_, ticks) => {
         const apart = ticks.length > 1 ? ticks[1] - ticks[0] : 1;

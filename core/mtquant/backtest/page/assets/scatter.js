@@ -8,6 +8,7 @@ function scatterChart(figure, run, trades, name, chosen) {
   const data = [Array.from(order, (trade) => across[trade]), Array.from(order, (trade) => trades.profit[trade])];
   const most = Math.max(data[0][size - 1], 1e-6) * 1.04;
   const plot = makePlot(box, {
+    padding: [8, 0, 0, 14],
     scales: { x: { time: false, range: () => [-most * 0.01, most] },
       y: { range: (_, low, high) => room(Math.min(0, low), Math.max(0, high)) } },
     axes: [axis({ size: 26, space: 60, grid: { show: false }, values: (_, ticks) => ticks.map((tick) => upTo(tick, 4) + " %") }), valueAxis(short)],

@@ -67,8 +67,8 @@ function tradeList(section, run, trades, names, digits, chosen) {
     cell(fixed(trades.bars[i], 0), "n more");
     cell(signed(trades.profit[i], 2), "n " + (trades.profit[i] < 0 ? "lost" : "won"));
     cell(fixed(trades.costs[i], 2), "n more");
-    cell(fixed(100 * keys.adverse(i), 2) + " %", "n more");
-    cell(fixed(100 * keys.favourable(i), 2) + " %", "n more");
+    cell(fixed(100 * keys.adverse(i), 2), "n more");
+    cell(fixed(100 * keys.favourable(i), 2), "n more");
     cell(trades.why_out.of(i).replaceAll("_", " "));
     cell(trades.why_in.of(i), "long more");
     made.addEventListener("click", () => chosen(i));
