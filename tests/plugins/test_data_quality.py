@@ -359,9 +359,9 @@ def test_check_repairs_into_a_new_file(tmp_path: Path, capsys: pytest.CaptureFix
         "2024-01-01T02:00:00Z,1.1,1.2,1,1.1,0",
     ]
     for told in (
-        "1 lines left out, because they have no time (line 6)",
-        "1 bars left out, because open is no number above zero (line 7)",
-        "1 highs moved, so that they enclose the bar's other prices (line 4)",
+        "lines left out, because they have no time: 1 (line 6)",
+        "bars left out, because open is no number above zero: 1 (line 7)",
+        "highs moved, so that they enclose the bar's other prices: 1 (line 4)",
         "3 bars written",
     ):
         assert told in text

@@ -157,7 +157,7 @@ def _print_repair(found: Inspection, written: Path | None, say: Any) -> None:  #
     for each in found.changes:
         first = ", ".join(f"{found.table.unit} {place.line}" for place in each.places[:_FEW])
         more = ", ..." if each.count > _FEW else ""
-        say(f"{each.count:,} {each.sentence} ({first}{more})")
+        say(f"{each.sentence}: {each.count:,} ({first}{more})")
     if not found.changes:
         say("there was nothing to repair")
     say(f"{written}: {len(found.repaired):,} {found.table.dialect.what} written", "bold")
