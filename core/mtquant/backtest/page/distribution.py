@@ -38,7 +38,9 @@ def histogram(profits: Sequence[float]) -> Histogram:
     low, high = (float(each) for each in np.percentile(profits, (_TAIL, 100 - _TAIL)))
     low, high = min(low, 0.0), max(high, 0.0)
     width = _round_width((high - low) / _CLASSES or 1.0)
-    below, above = int(np.ceil(-low / width)), int(np.floor(high / width)) + 1
+    # A lone loser lies beyond the percentile: it needs a class of its side all the same.
+    below = max(int(np.ceil(-low / width)), int(min(profits) < 0))
+    above = int(np.floor(high / width)) + 1
     edges = np.arange(-below, above + 1) * width
     at = np.clip(np.floor(np.asarray(profits) / width).astype(np.int64) + below, 0, len(edges) - 2)
     counts = np.bincount(at, minlength=len(edges) - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -46,6 +47,8 @@ def write_page(path: Path, results: Sequence[Result]) -> None:
         fresh.write_text(page, encoding="utf-8")
         fresh.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            fresh.unlink()
         reason = error.strerror or str(error)
         remedy = "Name a file in a folder that exists and may be written to."
         raise ConfigError(str(path), f"can't be written: {reason}", remedy) from None
