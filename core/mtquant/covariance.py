@@ -39,7 +39,9 @@ class Covariance:
         self._weights = np.zeros((0, 0))
         self._seen = np.zeros((0, 0), dtype=np.int64)
         self._scale = 1.0
-        self._matrix: npt.NDArray[np.float64] = np.zeros((0, 0))
+        self._scaled_now = self._scale
+        self._known: npt.NDArray[np.float64] = np.zeros((0, 0))
+        self._matrix_of = 0
         self._rows: dict[str, npt.NDArray[np.float64]] = {}
         self._rows_of = 0
         self.version = 0
@@ -118,17 +120,33 @@ class Covariance:
         if not self._fresh:
             return
         self._grow(len(self._index))
-        numbers = list(self._fresh)
-        returns = np.array(list(self._fresh.values()))
-        both = np.ix_(numbers, numbers)
-        self._sums[both] = self._decay * self._sums[both] + np.outer(returns, returns)
-        self._weights[both] = self._decay * self._weights[both] + 1.0
-        self._seen[both] += 1
+        if len(self._fresh) == 1:
+            # The same as below, without the arrays that one number doesn't need.
+            [(number, change)] = self._fresh.items()
+            alone = number, number
+            self._sums[alone] = self._decay * float(self._sums[alone]) + change * change
+            self._weights[alone] = self._decay * float(self._weights[alone]) + 1.0
+            self._seen[alone] += 1
+        else:
+            numbers = list(self._fresh)
+            returns = np.array(list(self._fresh.values()))
+            both = np.ix_(numbers, numbers)
+            self._sums[both] = self._decay * self._sums[both] + np.outer(returns, returns)
+            self._weights[both] = self._decay * self._weights[both] + 1.0
+            self._seen[both] += 1
         self._fresh.clear()
-        with np.errstate(invalid="ignore"):
-            found = self._scale * self._sums / self._weights
-        self._matrix = np.where(self._seen >= self._least, found, np.nan)
+        self._scaled_now = self._scale
         self.version += 1
+
+    @property
+    def _matrix(self) -> npt.NDArray[np.float64]:
+        """The covariances a year, worked out when somebody asks after they have changed."""
+        if self._matrix_of != self.version:
+            with np.errstate(invalid="ignore"):
+                found = self._scaled_now * self._sums / self._weights
+            self._known = np.where(self._seen >= self._least, found, np.nan)
+            self._matrix_of = self.version
+        return self._known
 
     def _grow(self, size: int) -> None:
         if (short := size - len(self._sums)) > 0:

@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
 from mtquant.backtest.result import ZERO, Costs, Rejection, Trade
 from mtquant.backtest.venue import CountingExchange, Paid
-from mtquant.clock import parse_time
+from mtquant.contract import Verdict
 from mtquant.decide import Close, Event, Filled, OrderMoved, Submit, Tell
 from mtquant.model import Fill, OrderStatus, Reason, Side
 from mtquant.model.arrays import BarArrays
+from mtquant.risk import Decision
 
 _EXITS = {
     Reason.STOP_LOSS,
@@ -49,7 +49,6 @@ class Witnessed:
 
     def on_event(self, event: Event) -> None:
         """Keep executions, and orders that the exchange refused."""
-        self.time = event.time
         if isinstance(event, Filled):
             self.fills.append(event.fill)
         elif isinstance(event, OrderMoved) and event.status in {
@@ -61,19 +60,17 @@ class Witnessed:
                 code, _, message = event.reason.partition(": ")
                 self._reject(intent, code or event.status.value, message or event.reason, "broker")
 
-    def on_record(self, kind: str, body: Mapping[str, Any]) -> None:
+    def on_decision(self, decision: Decision) -> None:
         """Keep what the gate refused or made smaller."""
-        if kind != "verdict":
+        signal = decision.signal
+        self._reason[signal.instrument] = signal.reason
+        wanted = Intent(signal.time, signal.instrument, signal.strategy_id, "")
+        if not decision.approved:
+            self._reject(wanted, decision.code, decision.message, "risk")
             return
-        signal = body["signal"]
-        self._reason[signal["instrument"]] = signal["reason"]
-        wanted = Intent(parse_time(signal["time"]), signal["instrument"], signal["strategy_id"], "")
-        if not body["approved"]:
-            self._reject(wanted, body["code"], body.get("message", ""), "risk")
-            return
-        for finding in body.get("findings", ()):
-            if finding["verdict"] == "reduced":
-                self._reject(wanted, finding["code"], finding["message"], "risk", reduced=True)
+        for finding in decision.findings:
+            if finding.verdict is Verdict.REDUCED:
+                self._reject(wanted, finding.code, finding.message, "risk", reduced=True)
 
     def _reject(
         self, intent: Intent, code: str, message: str, who: str, *, reduced: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.metadata import version
@@ -14,10 +14,16 @@ from typing import Any
 import numpy as np
 
 from mtquant.assemble import make_gate, make_rules, make_strategies
+from mtquant.backtest.ahead import Ahead, look_ahead, tapes_of
 from mtquant.backtest.collect import Witnessed, costs_of, round_trips
+from mtquant.backtest.lane import Lane, LateCovariance
+from mtquant.backtest.quiet import Stillness
 from mtquant.backtest.result import Result, RunCard
 from mtquant.backtest.shell import Shell
+from mtquant.backtest.tape import Ints, Tape
+from mtquant.backtest.tracks import Tracks
 from mtquant.backtest.venue import Venue
+from mtquant.book import Book
 from mtquant.clock import SECOND, Clock, Ids, ManualClock, SystemClock, format_time, seeded
 from mtquant.config import Config, StrategyTable
 from mtquant.contract import Source
@@ -25,9 +31,10 @@ from mtquant.decide import Decider
 from mtquant.errors import ConfigError
 from mtquant.exchange import PaperSettings, Recorded
 from mtquant.exchange.settings import Faults
-from mtquant.model import Bar
+from mtquant.model import Bar, Mode
 from mtquant.model.arrays import BarArrays
 from mtquant.plugins import Catalogue
+from mtquant.risk import BreakerRules
 from mtquant.secrets import masked
 
 Progress = Callable[[int, float], None]
@@ -39,7 +46,8 @@ class Prepared:
     """A configuration whose plugins are found and whose prices are read, ready to run.
 
     ``bars`` are what strategies hear, ``market`` what orders are matched against; both are only
-    read, so one preparation serves any number of runs.
+    read, so one preparation serves any number of runs. ``tapes`` are the same prices as arrays
+    over the ``times`` of the steps, where they can be.
     """
 
     config: Config
@@ -49,6 +57,8 @@ class Prepared:
     bars: Mapping[str, BarArrays]
     market: Recorded
     steps: tuple[tuple[int, tuple[Bar, ...]], ...]
+    times: Ints
+    tapes: Mapping[str, Tape] | None
 
 
 def prepare(config: Config, catalogue: Catalogue, source: Source[Any] | None = None) -> Prepared:
@@ -81,6 +91,8 @@ def prepare(config: Config, catalogue: Catalogue, source: Source[Any] | None = N
         raise ConfigError("strategies", "none is configured", "Name at least one.")
     market = Recorded(settings.symbols or symbols, priced)
     bars = {symbol: BarArrays.of(source.bars(symbol)) for symbol in symbols}
+    steps = _steps(bars)
+    times = np.array([time for time, _ in steps], np.int64)
     return Prepared(
         config=config,
         catalogue=catalogue,
@@ -88,7 +100,9 @@ def prepare(config: Config, catalogue: Catalogue, source: Source[Any] | None = N
         settings=settings,
         bars=bars,
         market=market,
-        steps=_steps(bars),
+        steps=steps,
+        times=times,
+        tapes=tapes_of(market, settings, times),
     )
 
 
@@ -153,41 +167,98 @@ def run(
     seed: int = 0,
     start: int | None = None,
     progress: Progress | None = None,
+    stepwise: bool = False,
     watch: Clock | None = None,
 ) -> Result:
     """Run a prepared backtest and return its result.
 
     Bars that close before ``start`` (nanoseconds UTC) warm the strategies up and trade nothing.
-    ``watch`` measures how long it takes; by default the machine's clock.
+    ``stepwise`` plays every step in full, where otherwise quiet ones are passed over: the result
+    is the same, and a test holds the two against each other. ``watch`` measures how long it takes;
+    by default the machine's clock.
     """
-    config, catalogue = prepared.config, prepared.catalogue
     watch = watch or SystemClock()
     began = watch.monotonic()
+    first = _first(prepared, start)
+    made = _made(prepared, seed, stepwise=stepwise)
+    tracks = Tracks(prepared.times)
+    _open(made.shell, prepared, first)
+    played = _lane(made, prepared, tracks, first) or _each_step(made, prepared, tracks, first)
+    for index in played:
+        if progress is not None:
+            progress(*tracks.at(index))
+    return _result(prepared, made, tracks.since(first), seed, watch.monotonic() - began)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One run's parts; ``ahead`` where the fast way can be gone."""
+
+    shell: Shell
+    witness: Witnessed
+    rules: BreakerRules
+    ahead: Ahead | None
+
+
+def _made(prepared: Prepared, seed: int, *, stepwise: bool) -> _Made:
+    config, catalogue = prepared.config, prepared.catalogue
     clock = ManualClock(min(int(each.time[0]) for each in prepared.bars.values()))
     gate = make_gate(config, catalogue, clock)
+    rules = make_rules(config, passive=False)
     strategies = [
         each for name in config.strategies for each in make_strategies(config, catalogue, name)
     ]
-    ids = Ids(clock, seeded(seed))
-    decider = Decider(strategies, gate, ids, rules=make_rules(config, passive=False))
+    automatic = all(mode is Mode.AUTO for mode in rules.modes.values())
+    ahead = None
+    if automatic and prepared.tapes is not None and not stepwise:
+        ahead = look_ahead(strategies, prepared.steps, prepared.bars)
+    book = Book() if ahead is None else Book(covariance=LateCovariance(prepared.steps))
+    heard: Sequence[Any] = strategies if ahead is None else ahead.played
+    decider = Decider(heard, gate, Ids(clock, seeded(seed)), book, rules, journaled=False)
+    if ahead is not None:
+        decider.hearing.larger = ahead.made_larger
     venue = Venue(prepared.account, prepared.settings, prepared.market)
     witness = Witnessed()
-    shell = Shell(decider, venue, clock, config.preference, witness)
-    times, equity, balance, exposure = _play(shell, prepared, start, progress)
-    exchange = venue.exchange
-    prices = prepared.bars
-    card = _card(prepared, seed)
+    return _Made(
+        Shell(decider, venue, clock, config.preference, witness), witness, gate.rules, ahead
+    )
+
+
+def _lane(made: _Made, prepared: Prepared, tracks: Tracks, first: int) -> Iterator[int] | None:
+    """Return the fast way, where it can be gone."""
+    if made.ahead is None or prepared.tapes is None:
+        return None
+    exchange = made.shell.venue.exchange
+    stillness = Stillness(exchange, prepared.tapes, prepared.times, made.rules)
+    ahead = made.ahead
+    lane = Lane(made.shell, ahead.played, prepared.steps, ahead.closed, stillness, tracks)
+    return lane.play(first)
+
+
+def _each_step(made: _Made, prepared: Prepared, tracks: Tracks, first: int) -> Iterator[int]:
+    """Play one step after the other."""
+    for index in range(first, len(prepared.steps)):
+        time, bars = prepared.steps[index]
+        made.shell.step(time, bars)
+        tracks.note(index, made.shell.venue)
+        yield index
+
+
+def _result(prepared: Prepared, made: _Made, tracks: Tracks, seed: int, seconds: float) -> Result:
+    witness, venue = made.witness, made.shell.venue
+    exchange, prices = venue.exchange, prepared.bars
+    account = exchange.account(int(prepared.times[-1]))
     swap = exchange.balance - prepared.settings.balance - _booked(witness)
     return Result(
-        card=card,
+        card=_card(prepared, seed),
         currency=prepared.settings.currency,
         start_balance=prepared.settings.balance,
-        final_equity=equity[-1],
-        final_balance=balance[-1],
-        time=np.array(times, np.int64),
-        equity=np.array(equity, np.float64),
-        balance=np.array(balance, np.float64),
-        exposure=np.array(exposure, np.float64),
+        final_equity=account.equity,
+        final_balance=account.balance,
+        time=tracks.times,
+        equity=tracks.equity,
+        balance=tracks.balance,
+        exposure=tracks.exposure,
         round_trips=round_trips(witness.fills, exchange, witness.intents, prices),
         orders=tuple(exchange.orders.values()),
         fills=tuple(witness.fills),
@@ -198,38 +269,27 @@ def run(
         ambiguous_bars=exchange.ambiguous_bars,
         spread_in_data=bool(prepared.market.sides or prepared.market.ticks),
         told=tuple(witness.told),
-        seconds=watch.monotonic() - began,
+        seconds=seconds,
     )
 
 
-def _play(
-    shell: Shell, prepared: Prepared, start: int | None, progress: Progress | None
-) -> tuple[list[int], list[Decimal], list[Decimal], list[float]]:
-    """Play every step, and return what the account was worth after each."""
-    times: list[int] = []
-    equity: list[Decimal] = []
-    balance: list[Decimal] = []
-    exposure: list[float] = []
-    steps = prepared.steps
-    first = next((index for index, (time, _) in enumerate(steps) if time >= (start or 0)), None)
-    if first is None:
+def _first(prepared: Prepared, start: int | None) -> int:
+    """Return the first step at which is traded; raises ConfigError where there is none."""
+    first = int(np.searchsorted(prepared.times, start or 0))
+    if first == len(prepared.times):
         raise ConfigError("start", f"{format_time(start or 0)} is after the last bar", "Set less.")
+    return first
+
+
+def _open(shell: Shell, prepared: Prepared, first: int) -> None:
+    """Warm the strategies up with what came before step ``first``, and open the account."""
+    steps = prepared.steps
     for time, bars in steps[:first]:
         shell.warm_up(time, bars)
     if first:
         shell.venue.quiet(steps[first - 1][0])
         shell.clock.set(steps[first - 1][0])
     shell.start(prepared.config.symbols())
-    for time, bars in steps[first:]:
-        shell.step(time, bars)
-        account = shell.venue.exchange.account(time)
-        times.append(time)
-        equity.append(account.equity)
-        balance.append(account.balance)
-        exposure.append(float(shell.venue.exposure()))
-        if progress is not None:
-            progress(time, float(account.equity))
-    return times, equity, balance, exposure
 
 
 def _booked(witness: Witnessed) -> Decimal:

@@ -8,7 +8,7 @@ strategies decide, and their orders are sent one after the other before the next
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from mtquant.backtest.venue import Venue
@@ -28,19 +28,22 @@ from mtquant.decide import (
 from mtquant.errors import MtquantError
 from mtquant.model import Bar
 from mtquant.orders import OrderDesk, Ticket
+from mtquant.risk import Decision
 from mtquant.withdraw import Withdrawal
 
 T = TypeVar("T")
 
 
 class Witness(Protocol):
-    """Hears what happens in a backtest."""
+    """Hears what happens in a backtest, at ``time``."""
+
+    time: int
 
     def on_event(self, event: Event) -> None:
         """Hear of an event after the decider took it in."""
 
-    def on_record(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Hear what an engine would put into its journal."""
+    def on_decision(self, decision: Decision) -> None:
+        """Hear what the gate decided."""
 
     def on_intent(self, effect: Submit | Close) -> None:
         """Hear of an order that is about to be sent."""
@@ -95,6 +98,11 @@ class Shell:
         self._orders: deque[tuple[Submit | Close, Ticket]] = deque()
         self._leaving: Coroutine[Any, Any, None] | None = None
 
+    @property
+    def busy(self) -> bool:
+        """True while an order waits to be sent, or the account is being left."""
+        return bool(self._orders) or self._leaving is not None
+
     def start(self, symbols: Sequence[str]) -> None:
         """Open the account, as an engine does when it has connected."""
         venue = self.venue
@@ -135,10 +143,12 @@ class Shell:
 
     def emit(self, event: Event) -> None:
         """Take one event to the decider, and set what follows going."""
+        self.witness.time = event.time
         for effect in self.decider.on(event):
             match effect:
                 case Record():
-                    self.witness.on_record(effect.kind, effect.body)
+                    if effect.decision is not None:
+                        self.witness.on_decision(effect.decision)
                 case Tell():
                     self.tell(effect)
                 case Submit() | Close():

@@ -6,14 +6,16 @@ that the order desk that trades live trades here unchanged.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from mtquant.errors import ErrorCode, Outcome, Refused, Retry
 from mtquant.exchange import Change, Exchange, ExchangeSettings, Recorded, Step
 from mtquant.exchange.matching import Span
+from mtquant.exchange.rates import Path
 from mtquant.model import (
     Account,
     Advanced,
@@ -56,6 +58,18 @@ class CountingExchange(Exchange):
         self.of_order: dict[str, list[Fill]] = defaultdict(list)
         self._slip = _ZERO
 
+    def working(self) -> Mapping[str, Mapping[str, OrderRequest]]:
+        """Return the working orders, by symbol and id."""
+        return self._record.working
+
+    def held_positions(self) -> Sequence[Position]:
+        """Return the open positions, without what they would bring now."""
+        return tuple(self._positions.open.values())
+
+    def way_home(self, currency: str) -> Path:
+        """Return how a quote currency becomes the account's."""
+        return self._paths[currency]
+
     def _slipped(self, request: OrderRequest, price: Decimal, span: Span | None) -> Decimal:
         worse = super()._slipped(request, price, span)
         self._slip = abs(worse - price)
@@ -96,13 +110,8 @@ class Venue:
         self.exchange = CountingExchange(settings, market.symbols)
         self.netting = settings.position_mode is PositionMode.NETTING
         self._market = market
-        self._steps = sorted(
-            Step(moment, symbol, index)
-            for symbol, moments in market.moments.items()
-            for index, moment in enumerate(moments)
-        )
-        self._next = 0
-        self._end = self._steps[-1].time
+        self._next = dict.fromkeys(sorted(market.symbols), 0)
+        self._end = max(moments[-1] for moments in market.moments.values())
         self._time = min(ends[0] for ends in market.ends.values()) - market.length
         self._pending: list[Change] = []
 
@@ -118,9 +127,8 @@ class Venue:
 
     def move(self, to: int) -> Advanced:
         """Match everything that becomes known until ``to``, and tell the account as it is then."""
-        while self._next < len(self._steps) and self._steps[self._next].time <= to:
-            self._market.feed(self.exchange, self._steps[self._next])
-            self._next += 1
+        for step in self._due(to):
+            self._market.feed(self.exchange, step)
         due = self.exchange.next_due()
         if due is not None and due <= to:
             self.exchange.pass_time(to)
@@ -134,24 +142,25 @@ class Venue:
 
     def quiet(self, until: int) -> None:
         """Pass over everything until ``until``: before the account opens nothing is matched."""
-        while self._next < len(self._steps) and self._steps[self._next].time <= until:
-            self._market.quote(self.exchange, self._steps[self._next])
-            self._next += 1
+        for symbol, moments in self._market.moments.items():
+            known = bisect_right(moments, until)
+            if known > self._next[symbol]:
+                self._next[symbol] = known
+                step = Step(moments[known - 1], symbol, known - 1)
+                self._market.quote(self.exchange, step)
         self._time = max(self._time, until)
 
-    def exposure(self) -> Decimal:
-        """Return the signed notional value of all positions, in the account's currency."""
-        exchange = self.exchange
-        return sum(
-            (
-                each.side.sign
-                * each.quantity
-                * exchange.quotes[each.instrument].mid
-                * exchange.rate(exchange.instruments[each.instrument].quote)
-                for each in exchange.positions()
-            ),
-            _ZERO,
-        )
+    def _due(self, to: int) -> list[Step]:
+        """Return what becomes known until ``to``, by time, and take it as known."""
+        found = []
+        for symbol, index in self._next.items():
+            moments = self._market.moments[symbol]
+            at = index
+            while at < len(moments) and moments[at] <= to:
+                found.append(Step(moments[at], symbol, at))
+                at += 1
+            self._next[symbol] = at
+        return sorted(found) if len(found) > 1 else found
 
     def _require_open(self) -> None:
         if self._time >= self._end:

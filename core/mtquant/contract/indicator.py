@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -97,6 +97,11 @@ class Indicator(Plugin[S], ABC):
     def update(self, bar: Bar) -> None:
         """Take one closed bar in."""
         self._rows.appendleft(self.compute(bar))
+
+    @property
+    def put(self) -> Callable[[Values], None]:
+        """What takes the lines at the next bar, where :meth:`batch` has told them already."""
+        return self._rows.appendleft
 
     def __getitem__(self, back: int) -> float:
         """Return the main line's value ``back`` bars ago, as :meth:`Line.__getitem__`."""

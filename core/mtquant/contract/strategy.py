@@ -160,21 +160,37 @@ class Strategy(Plugin[S]):
     # --- how it is driven --------------------------------------------------------------------
 
     @property
+    def indicators(self) -> Mapping[_Series, Sequence[Indicator[Any]]]:
+        """Its indicators, by the series they are updated with."""
+        return self._indicators
+
+    @property
     def hears_quotes(self) -> bool:
         """True where it overrides :meth:`on_quote`."""
         return type(self).on_quote is not Strategy.on_quote
 
     def take_bar(self, bar: Bar) -> tuple[Signal, ...]:
         """Update the indicators with a bar of :attr:`series`, then ask :meth:`on_bar`."""
-        series = (bar.instrument, bar.timeframe)
-        for each in self._indicators[series]:
+        for each in self._indicators[bar.instrument, bar.timeframe]:
             each.update(bar)
-        self._latest[series] = bar
+        return self.heard(bar)
+
+    def heard(self, bar: Bar) -> tuple[Signal, ...]:
+        """Ask :meth:`on_bar` of a bar with which the indicators have been updated."""
+        self._latest[bar.instrument, bar.timeframe] = bar
         if bar.timeframe is not self.timeframe or bar.instrument not in self.instruments:
             return ()
         self._time = bar.time + bar.timeframe.seconds * SECOND
         self._ready = all(each.ready for made in self._indicators.values() for each in made)
         return _several(self.on_bar(bar)) if self._ready else ()
+
+    def heard_ready(self, bar: Bar) -> tuple[Signal, ...]:
+        """As :meth:`heard`, of a main bar at which every indicator is known to be ready."""
+        self._latest[bar.instrument, bar.timeframe] = bar
+        self._time = bar.time + bar.timeframe.seconds * SECOND
+        self._ready = True
+        wishes = self.on_bar(bar)
+        return () if wishes is None else _several(wishes)
 
     def take_quote(self, quote: Quote) -> tuple[Signal, ...]:
         """Ask :meth:`on_quote`, once the indicators are ready."""

@@ -73,7 +73,11 @@ class Rules:
 
 
 class Decider:
-    """Strategies, the gate and the book, folded over events."""
+    """Strategies, the gate and the book, folded over events.
+
+    Unless ``journaled``, nobody keeps the entries: a verdict's is left short, its decision is with
+    it.
+    """
 
     def __init__(
         self,
@@ -82,7 +86,10 @@ class Decider:
         ids: Ids,
         book: Book | None = None,
         rules: Rules | None = None,
+        *,
+        journaled: bool = True,
     ) -> None:
+        self._journaled = journaled
         self.book = Book() if book is None else book
         self.gate = gate
         self.ids = ids
@@ -116,7 +123,7 @@ class Decider:
     def on(self, event: Event) -> tuple[Effect, ...]:
         """Take one event in and return what is to be done about it, in order."""
         self.book.time = max(self.book.time, event.time)
-        flow = Flow(self.book, self.gate, self.ids)
+        flow = Flow(self.book, self.gate, self.ids, self._journaled)
         if self.book.suggestions and not isinstance(event, Answered):
             # An answer that comes too late is told so; it doesn't find its suggestion gone.
             self.persons.expire(flow)
@@ -128,7 +135,7 @@ class Decider:
     def _look_at_vetoes(self, flow: Flow) -> None:
         """Alarm where vetoes come in a burst: somebody, or something, asks over and over."""
         vetoes = [
-            each.body
+            each
             for each in flow.out
             if isinstance(each, Record) and each.kind == "verdict" and not each.body["approved"]
         ]
@@ -140,11 +147,15 @@ class Decider:
             return
         self._burst_told = now
         last = vetoes[-1]
-        source = last["signal"]["strategy_id"]
+        source, code = (
+            (last.decision.signal.strategy_id, last.decision.code)
+            if last.decision is not None
+            else (last.body["signal"]["strategy_id"], last.body["code"])
+        )
         flow.tell(
             Level.ALARM,
             f"{len(self._vetoes)} orders were vetoed in the last {BURST_S} s; the last was of "
-            f"{source} ({last['code']})",
+            f"{source} ({code})",
         )
 
     def review_change(

@@ -23,6 +23,7 @@ from mtquant.model import (
     Quote,
     Side,
 )
+from mtquant.risk import Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,11 +267,15 @@ class Close:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """Put an entry into the journal; durably where it must survive us."""
+    """Put an entry into the journal; durably where it must survive us.
+
+    ``decision`` is the gate's, where the entry is its verdict.
+    """
 
     kind: str
     body: dict[str, Any]
     durable: bool = False
+    decision: Decision | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from mtquant.clock import SECOND, Ids
 from mtquant.contract import BreakerLevel, Level, RiskState, Sent, Totals
 from mtquant.decide.events import Close, Effect, Record, Submit, Tell
 from mtquant.model import Account, OrderStatus, Side
-from mtquant.risk import BreakerState, Gate
+from mtquant.risk import BreakerState, Decision, Gate
 
 _ZERO = Decimal(0)
 UNSURE = frozenset({OrderStatus.PENDING_NEW, OrderStatus.IN_DOUBT})
@@ -21,11 +21,15 @@ EQUITY_MAX_AGE_S = 10
 
 @dataclass(slots=True)
 class Flow:
-    """One event's way: ``out`` gathers what is to be done about it, in order."""
+    """One event's way: ``out`` gathers what is to be done about it, in order.
+
+    ``journaled``: somebody keeps the entries, so that a verdict tells all it was made of.
+    """
 
     book: Book
     gate: Gate
     ids: Ids
+    journaled: bool = True
     out: list[Effect] = field(default_factory=list)
 
     @property
@@ -42,6 +46,11 @@ class Flow:
     def record(self, kind: str, body: dict[str, Any], *, durable: bool = False) -> None:
         """Put an entry into the journal."""
         self.out.append(Record(kind=kind, body=body, durable=durable))
+
+    def verdict(self, decision: Decision) -> None:
+        """Put what the gate decided into the journal, with what it was decided on."""
+        body = decision.payload() if self.journaled else {"approved": decision.approved}
+        self.out.append(Record(kind="verdict", body=body, decision=decision))
 
     def tell(self, level: Level, message: str) -> None:
         """Tell people."""

@@ -21,7 +21,7 @@ class Hearing:
 
     A strategy that raises is heard no more: its positions and their stops stay, and a person is
     told. While history warms strategies up their wishes are dropped, and so is what they do to
-    their state.
+    their state. ``larger`` makes larger bars of a bar; history may have made them already.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Hearing:
         self._restored: set[str] = set()
         self._kept: dict[str, str] = {}
         self._larger: dict[str, list[Resampler]] = {}
+        self.larger: Callable[[Bar], Sequence[Bar]] = self._made_larger
         self._wanted = {series for each in self.strategies for series in each.series}
 
     def history(self, symbol: str, timeframe: Timeframe) -> int:
@@ -66,8 +67,7 @@ class Hearing:
 
     def bar(self, flow: Flow, bar: Bar, *, trade: bool) -> None:
         """Take one closed bar, and the larger bars that it closes, to whom they concern."""
-        larger = [found for each in self._resamplers(bar) for found in each.take(bar)]
-        for closed in (*larger, bar):
+        for closed in (*self.larger(bar), bar):
             series = (closed.instrument, closed.timeframe)
             for strategy in list(self.strategies):
                 if series in strategy.series:
@@ -87,6 +87,10 @@ class Hearing:
         for strategy in list(self.strategies):
             if fill.instrument in strategy.instruments:
                 self._ask(flow, strategy, strategy.take_fill, fill)
+
+    def _made_larger(self, bar: Bar) -> Sequence[Bar]:
+        """Return the larger bars that ``bar`` closes, the largest first."""
+        return [found for each in self._resamplers(bar) for found in each.take(bar)]
 
     def _resamplers(self, bar: Bar) -> list[Resampler]:
         """Return what makes larger bars of this one's instrument, the largest first."""

@@ -54,10 +54,10 @@ class Persons:
         if isinstance(decision, str):
             _refuse(flow, signal, event.account, decision)
         elif decision.approved:
-            flow.record("verdict", decision.payload())
+            flow.verdict(decision)
             flow.submit(Submit(account=event.account, order=order, person=event.by))
         else:
-            flow.record("verdict", decision.payload())
+            flow.verdict(decision)
 
     def close(self, flow: Flow, event: CloseOrdered) -> None:
         """Close what a person wants closed: that is never refused."""
@@ -72,7 +72,7 @@ class Persons:
         )
         state = flow.state(book, symbol)
         decision = flow.gate.review_reduction(signal, event.account, event.side, quantity, state)
-        flow.record("verdict", decision.payload())
+        flow.verdict(decision)
         effect = Close(
             account=event.account,
             symbol=symbol,
@@ -150,7 +150,7 @@ class Persons:
         decision = self._review(flow, book, suggestion.order, suggestion.signal)
         if isinstance(decision, str):
             return decision
-        flow.record("verdict", decision.payload())
+        flow.verdict(decision)
         return "" if decision.approved else decision.message
 
     def _drift(self, suggestion: Suggestion, quote: Quote | None) -> str:

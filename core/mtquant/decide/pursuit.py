@@ -89,7 +89,7 @@ class Pursuit:
         side = Side.SELL if quantity > 0 else Side.BUY
         state = flow.state(book, symbol)
         decision = flow.gate.review_reduction(target.signal, book.name, side, size, state)
-        flow.record("verdict", decision.payload())
+        flow.verdict(decision)
         close = CloseRequest(
             client_order_id=flow.ids.new(),
             instrument=symbol,
@@ -119,7 +119,7 @@ class Pursuit:
         decision = self._review(flow, book, symbol, target.signal)
         if decision is None:
             return
-        flow.record("verdict", decision.payload())
+        flow.verdict(decision)
         proposal = decision.proposal
         if not decision.approved or proposal is None:
             self._tell_veto(flow, symbol, decision)

@@ -1,0 +1,159 @@
+"""The fast way through history: quiet stretches are passed over, the rest is played in full.
+
+Strategies hear every bar. What else the shell does at a step is left out only where it is known
+beforehand to change nothing but the account's equity, which is then told from arrays
+(:mod:`mtquant.backtest.quiet`). So the result is that of playing every step, to the last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import islice
+
+from mtquant.backtest.played import Played, Series, hearers
+from mtquant.backtest.quiet import Stillness
+from mtquant.backtest.shell import Shell
+from mtquant.backtest.tracks import Tracks
+from mtquant.covariance import Covariance
+from mtquant.model import Bar
+
+Step = tuple[int, tuple[Bar, ...]]
+Closed = Sequence[tuple[Bar, ...]]
+_SHORTEST, _LONGEST = 32, 8192
+"""How many steps are looked ahead: more while nothing happens, fewer after something did."""
+
+
+class LateCovariance(Covariance):
+    """Covariances of returns that are worked out when somebody asks for one.
+
+    ``skip`` takes the bars of passed-over steps in without making anything of them.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        super().__init__()
+        self._steps = steps
+        self._late: list[Bar | range] = []
+
+    def bar(self, bar: Bar) -> None:
+        """Take in a closed bar."""
+        self._late.append(bar)
+
+    def skip(self, first: int, end: int) -> None:
+        """Take in the bars of the steps from ``first`` on, before ``end``."""
+        self._late.append(range(first, end))
+
+    def _fold(self) -> None:
+        late, self._late = self._late, []
+        for each in late:
+            for bar in self._bars(each):
+                super().bar(bar)
+        super()._fold()
+
+    def _bars(self, late: Bar | range) -> Iterator[Bar]:
+        if isinstance(late, Bar):
+            yield late
+            return
+        for index in late:
+            yield from self._steps[index][1]
+
+
+class Lane:
+    """Plays the steps of a backtest, and writes down what the account is worth at each."""
+
+    def __init__(
+        self,
+        shell: Shell,
+        played: Sequence[Played],
+        steps: Sequence[Step],
+        closed: Closed,
+        stillness: Stillness,
+        tracks: Tracks,
+    ) -> None:
+        self._shell, self._steps, self._closed = shell, steps, closed
+        self._stillness, self._tracks = stillness, tracks
+        self._played = played
+        self._by_series: dict[Series, list[Played]] = hearers(played)
+        self._single = (
+            len(played) == 1 and played[0].alone and all(len(each) == 1 for each in closed)
+        )
+        self._ahead = _SHORTEST
+
+    def play(self, first: int) -> Iterator[int]:
+        """Play every step from ``first`` on; yield those that were played in full."""
+        index, count = first, len(self._steps)
+        while index < count:
+            if self._still():
+                index = self._pass(index)
+                if index == count:
+                    break
+            self._play_one(index)
+            yield index
+            index += 1
+
+    def _play_one(self, index: int) -> None:
+        time, bars = self._steps[index]
+        self._shell.step(time, bars)
+        self._tracks.note(index, self._shell.venue)
+
+    def _pass(self, first: int) -> int:
+        """Pass over the quiet steps from ``first`` on; return the next that isn't, or the end."""
+        count = len(self._steps)
+        while first < count:
+            limit = min(count, first + self._ahead)
+            end = self._pass_within(first, limit)
+            self._ahead = min(2 * self._ahead, _LONGEST)
+            if end < limit:
+                self._ahead = max(_SHORTEST, min(2 * (end - first), _LONGEST))
+                return end
+            first = end
+        return count
+
+    def _pass_within(self, first: int, limit: int) -> int:
+        """Pass over quiet steps as far as ``limit``; return the first that isn't."""
+        shell, stillness = self._shell, self._stillness
+        book = shell.book.account(shell.venue.name)
+        if book.breaker is None or not stillness.can_tell():
+            return first
+        worth = stillness.worth(first, limit)
+        loud = stillness.quiet_until(first, limit, worth, book.breaker)
+        end = self._hear(first, loud)
+        if end > first:
+            equity = worth.equity[: end - first]
+            book.breaker = stillness.folded(book.breaker, first, end, equity)
+            shell.venue.quiet(self._steps[end - 1][0])
+            if isinstance(shell.book.covariance, LateCovariance):
+                shell.book.covariance.skip(first, end)
+            self._tracks.fill(first, end, worth, float(shell.venue.exchange.balance))
+        return end
+
+    def _hear(self, first: int, limit: int) -> int:
+        """Let the strategies hear the steps from ``first`` on, until one of them speaks.
+
+        Return the step at which one does, or ``limit``.
+        """
+        if self._single:
+            bars = [each[0] for each in islice(self._closed, first, limit)]
+            return first + self._played[0].hear_stretch(bars, first)
+        for index in range(first, limit):
+            for bar in self._closed[index]:
+                for each in self._by_series.get((bar.instrument, bar.timeframe), ()):
+                    if each.hear(bar, index):
+                        return index
+        return limit
+
+    def _still(self) -> bool:
+        """Tell whether nothing is under way that the next step would go on with."""
+        shell = self._shell
+        book = shell.book.account(shell.venue.name)
+        return not (shell.busy or book.working or shell.book.suggestions or book.leaving) and all(
+            _at_rest(book.ours(symbol), target.signal.direction, spent=target.spent)
+            for symbol, target in shell.book.targets.items()
+        )
+
+
+def _at_rest(held: Decimal, direction: int, *, spent: bool) -> bool:
+    """Tell whether a target asks for nothing: what is wished is held, or was tried, or is none."""
+    if held:
+        return held * direction > 0
+    return spent or direction == 0

@@ -1,0 +1,172 @@
+"""Strategies over history: indicators are computed over all of it once, and read bar by bar.
+
+An indicator's batch gives the bits that stepping it would (that is its contract), so a strategy
+can't tell the two apart. A strategy hears each bar once: where a stretch of bars was heard ahead
+of the decider, what was said at its last bar is kept until the decider asks for that bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from mtquant.contract import Indicator, Strategy
+from mtquant.model import Bar, Fill, Quote, Signal, Timeframe
+from mtquant.model.arrays import BarArrays
+
+Series = tuple[str, Timeframe]
+_Put = Callable[[Any], None]
+
+
+class Library(Protocol):
+    """Gives an indicator's values over a series, computed once."""
+
+    def values(self, indicator: Indicator[Any], series: Series) -> list[Any]:
+        """Return what each bar of ``series`` makes of ``indicator``, as compute would."""
+
+
+class Values:
+    """Indicators' values over the series of one preparation, each computed once."""
+
+    def __init__(self, series: Mapping[Series, BarArrays]) -> None:
+        self._series = series
+        self._known: dict[tuple[str, str, Series], list[Any]] = {}
+
+    def values(self, indicator: Indicator[Any], series: Series) -> list[Any]:
+        """Return what each bar of ``series`` makes of ``indicator``.
+
+        Raises ValueError where a number that it reads isn't finite.
+        """
+        key = (indicator.name, indicator.settings.model_dump_json(), series)
+        if key not in self._known:
+            lines = indicator.batch(self._series[series])
+            columns = [np.asarray(lines[name]).tolist() for name in indicator.lines]
+            alone = len(columns) == 1
+            self._known[key] = columns[0] if alone else list(zip(*columns, strict=True))
+        return self._known[key]
+
+
+class Played:
+    """One strategy that hears history; the decider takes it for the strategy itself."""
+
+    def __init__(self, strategy: Strategy[Any], library: Library) -> None:
+        self.strategy = strategy
+        self.series = strategy.series
+        self._feeds: dict[Series, list[tuple[_Put, list[Any]]]] = {
+            series: [(each.put, library.values(each, series)) for each in made]
+            for series, made in strategy.indicators.items()
+        }
+        self._at = dict.fromkeys(self._feeds, 0)
+        self._step = -1
+        self._said: dict[int, tuple[Signal, ...] | Exception] = {}
+        self._ready_from = self._first_ready() if len(self._feeds) == 1 else None
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the strategy has there
+        """Return what the strategy has."""
+        return getattr(self.strategy, name)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The strategy's state."""
+        return self.strategy.state
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self.strategy.state = state
+
+    def _first_ready(self) -> int:
+        """Return from which bar of its one series on every indicator is ready, to the end."""
+        [feeds] = self._feeds.values()
+        unready = [index + 1 for _, values in feeds if (index := _last_unknown(values)) is not None]
+        return max(unready, default=0)
+
+    @property
+    def alone(self) -> bool:
+        """True where it hears one series."""
+        return self._ready_from is not None
+
+    def hear_stretch(self, bars: Sequence[Bar], step: int) -> int:
+        """Hear the bars of its one series, one a step from ``step`` on, until it speaks.
+
+        Return how many it was silent at: the next one, if there is one, it has spoken at.
+        """
+        [(series, feeds)] = self._feeds.items()
+        at, ready_from = self._at[series], self._ready_from or 0
+        strategy, silent = self.strategy, 0
+        try:
+            for bar in bars:
+                for put, values in feeds:
+                    put(values[at])
+                at += 1
+                heard = strategy.heard_ready if at > ready_from else strategy.heard
+                said = heard(bar)
+                if said:
+                    self._keep(bar, step + silent, said)
+                    break
+                silent += 1
+        except Exception as error:  # noqa: BLE001 - as in hear
+            self._keep(bars[silent], step + silent, error)
+        self._at[series] = at
+        return silent
+
+    def _keep(self, bar: Bar, step: int, said: tuple[Signal, ...] | Exception) -> None:
+        if step != self._step:
+            self._step = step
+            self._said.clear()
+        self._said[id(bar)] = said
+
+    def hear(self, bar: Bar, step: int) -> bool:
+        """Hear a bar ahead of the decider, and return True where there is something to say.
+
+        What the strategy raises is kept, too, until the decider asks.
+        """
+        series = (bar.instrument, bar.timeframe)
+        at = self._at[series]
+        self._at[series] = at + 1
+        for put, values in self._feeds[series]:
+            put(values[at])
+        said: tuple[Signal, ...] | Exception
+        try:
+            said = self.strategy.heard(bar)
+        except Exception as error:  # noqa: BLE001 - a stranger's strategy may raise anything
+            said = error
+        self._keep(bar, step, said)
+        return said != ()
+
+    def take_bar(self, bar: Bar) -> tuple[Signal, ...]:
+        """Return what the strategy says at ``bar``; it hears it now, unless it has already."""
+        if id(bar) not in self._said:
+            self.hear(bar, self._step)
+        said = self._said.pop(id(bar))
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def take_quote(self, quote: Quote) -> tuple[Signal, ...]:
+        """Pass a price on."""
+        return self.strategy.take_quote(quote)
+
+    def take_fill(self, fill: Fill) -> tuple[Signal, ...]:
+        """Pass an execution on."""
+        return self.strategy.take_fill(fill)
+
+
+def _last_unknown(values: Sequence[Any]) -> int | None:
+    """Return the last bar at which a value is NaN; None where there is none."""
+    for index in range(len(values) - 1, -1, -1):
+        value = values[index]
+        parts = value if isinstance(value, tuple) else (value,)
+        if any(each != each for each in parts):  # noqa: PLR0124 - NaN alone differs from itself
+            return index
+    return None
+
+
+def hearers(played: Sequence[Played]) -> dict[Series, list[Played]]:
+    """Return who hears each series, in their order."""
+    found: dict[Series, list[Played]] = {}
+    for each in played:
+        for series in each.series:
+            found.setdefault(series, []).append(each)
+    return found
