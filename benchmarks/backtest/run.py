@@ -146,12 +146,13 @@ def better(old: Row | None, new: Row) -> Row:
 def compared(found: Iterable[Row], wanted: Reference, count: int) -> list[Row]:
     """Return the rows, fastest first, with rate, ratio to the base and what differs, if any."""
     rows = [dict(row, bars=count) for row in found]
-    base = next((row["seconds"] for row in rows if row["name"] == BASE and "seconds" in row), None)
+    base = next((row for row in rows if row["name"] == BASE and "seconds" in row), None)
     for row in rows:
         if "failed" in row:
             continue
         row["bars_per_s"] = count * row.get("combinations", 1) / row["seconds"]
-        row["ratio"] = base / row["seconds"] if base else None
+        row["ratio"] = base["seconds"] / row["seconds"] if base else None
+        row["cpu_ratio"] = base["cpu_seconds"] / row["cpu_seconds"] if base else None
         row["difference"] = difference(row, wanted)
     return sorted(rows, key=lambda row: row.get("seconds", float("inf")))
 
@@ -168,23 +169,25 @@ def difference(row: Row, wanted: Reference) -> str:
 
 
 def show(rows: list[Row]) -> None:
-    print("The best of the repeats. CPU: seconds of CPU time, little less than seconds where the")
-    print(f"machine is idle. x: times the speed of {BASE}. MB: the process's peak, with imports")
-    print("and bars. same: fills and, to the cent, equity are the reference's.")
+    print(f"The best of the repeats. x: times the speed of {BASE}. CPU: by CPU time, which tells")
+    print("more than seconds where the machine is busy with other things. MB: the process's peak,")
+    print("imports and bars included. same: fills and, to the cent, equity are the reference's.")
     last = None
     for row in rows:
         if row["bars"] != last:
             last = row["bars"]
-            heads = f"{'seconds':>10} {'CPU':>9} {'million/s':>10} {'x':>9} {'MB':>7}  same"
+            heads = f"{'seconds':>9} {'million/s':>9} {'x':>7} {'CPU':>9} {'x':>7} {'MB':>6}  same"
             print(f"\n{f'{last:,} bars':24} {'kind':8} {heads}")
         if "failed" in row:
             print(f"  {row['name']:22} {row['failed']}")
             continue
-        ratio = f"{row['ratio']:9.2f}" if row["ratio"] else f"{'-':>9}"
+        ratio, cpu_ratio = (
+            f"{row[key]:7.2f}" if row[key] else f"{'-':>7}" for key in ("ratio", "cpu_ratio")
+        )
         print(
-            f"  {row['name']:22} {row['kind']:8} {row['seconds']:10.4f} {row['cpu_seconds']:9.4f} "
-            f"{row['bars_per_s'] / 1e6:10.3f} {ratio} {row['peak_mb']:7.0f}  "
-            f"{row['difference'] or 'yes'}"
+            f"  {row['name']:22} {row['kind']:8} {row['seconds']:9.4f} "
+            f"{row['bars_per_s'] / 1e6:9.3f} {ratio} {row['cpu_seconds']:9.4f} {cpu_ratio} "
+            f"{row['peak_mb']:6.0f}  {row['difference'] or 'yes'}"
         )
 
 
