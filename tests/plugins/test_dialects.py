@@ -171,6 +171,7 @@ def test_rows_over_many_blocks_keep_their_lines(tmp_path: Path) -> None:
         for index, moment in enumerate(moments)
     ]
     rows[40_000] += ",1"
+    rows[50_000] = rows[50_000].replace("50000.5", "n/a", 1)
     path = tmp_path / "prices.csv.gz"
     path.write_bytes(gzip.compress("\r\n".join(["time,open,high,low,close", *rows]).encode(), 1))
 
@@ -178,7 +179,12 @@ def test_rows_over_many_blocks_keep_their_lines(tmp_path: Path) -> None:
 
     assert len(table) == count - 1
     assert table.line.tolist() == [*range(2, 40_002), *range(40_003, count + 2)]
-    assert table.columns["open"].tolist() == [line - 1.5 for line in table.line.tolist()]
+    opened = table.columns["open"]
+    assert opened[opened > 0].tolist() == [
+        line - 1.5 for line in table.line.tolist() if line != 50_002
+    ]
+    (number,) = (each for each in errors(table, Timeframe.M1) if each.kind == "number")
+    assert [(each.line, each.value) for each in number.places] == [(50_002, "n/a")]
     assert [each.places[0].line for each in table.lost] == [40_002]
 
 
