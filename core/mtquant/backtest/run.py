@@ -17,6 +17,7 @@ from mtquant.assemble import make_gate, make_rules, make_strategies
 from mtquant.backtest.ahead import Ahead, look_ahead, tapes_of
 from mtquant.backtest.collect import Witnessed, costs_of, round_trips
 from mtquant.backtest.lane import Lane, LateCovariance
+from mtquant.backtest.memory import ReadOnce
 from mtquant.backtest.quiet import Stillness
 from mtquant.backtest.result import Result, RunCard
 from mtquant.backtest.shell import Shell
@@ -73,7 +74,9 @@ def prepare(config: Config, catalogue: Catalogue, source: Source[Any] | None = N
     if source is None:
         if table is None:
             raise ConfigError("market.source", "is missing", "Name the source of the prices.")
-        source = catalogue.make("source", table.plugin, table.settings, where="market.source")
+        source = ReadOnce(
+            catalogue.make("source", table.plugin, table.settings, where="market.source")
+        )
         prices = dict(settings.prices)
         plugin = str(prices.pop("plugin"))
         same = plugin == table.plugin and prices == table.settings
@@ -90,7 +93,7 @@ def prepare(config: Config, catalogue: Catalogue, source: Source[Any] | None = N
     if not symbols:
         raise ConfigError("strategies", "none is configured", "Name at least one.")
     market = Recorded(settings.symbols or symbols, priced)
-    bars = {symbol: BarArrays.of(source.bars(symbol)) for symbol in symbols}
+    bars = {symbol: source.arrays(symbol) for symbol in symbols}
     steps = _steps(bars)
     times = np.array([time for time, _ in steps], np.int64)
     return Prepared(
