@@ -61,7 +61,7 @@ class Cluster:
         futures = self._client.map(_try, tasks, [name] * len(tasks), pure=False)
         places = {future.key: place for place, future in enumerate(futures)}
         finished: Any = distributed.as_completed  # likewise
-        for future in finished(futures):
+        for future in finished(futures, loop=self._client.loop):
             place = places[future.key]
             try:
                 yield place, future.result()
