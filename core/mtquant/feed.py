@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -226,6 +227,7 @@ class Live:
             length = bar.timeframe.seconds * SECOND
             self._last[bar.instrument] = bar.time
             fresh = last is not None and now - (bar.time + length) < length
+            engine.wiring.journal.append("bar", bar_body(bar, traded=fresh))
             engine.emit(BarClosed(time=now, bar=bar, trade=fresh))
 
     def _look_for_halt(self, engine: Engine) -> None:
@@ -255,6 +257,24 @@ class Live:
         if bool(why) != bool(known):
             now = engine.wiring.clock.now()
             engine.emit(FeedChanged(time=now, symbol=symbol, why=why))
+
+
+def bar_body(bar: Bar, *, traded: bool) -> dict[str, Any]:
+    """Return a bar as the journal keeps it; ``traded`` is False where it only warmed up.
+
+    Nobody else keeps what a broker said of the past: by this a run can be replayed and compared.
+    """
+    return {
+        "instrument": bar.instrument,
+        "timeframe": bar.timeframe.value,
+        "time": format_time(bar.time),
+        "open": bar.open,
+        "high": bar.high,
+        "low": bar.low,
+        "close": bar.close,
+        "volume": bar.volume,
+        "traded": traded,
+    }
 
 
 async def _history(link: Link, symbol: str, timeframe: Timeframe, count: int) -> tuple[Bar, ...]:

@@ -1,0 +1,222 @@
+"""How a recorded run is played again: its configuration, with one simulated account and prices."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from statistics import median
+from typing import Any
+
+from mtquant.backtest.memory import Memory
+from mtquant.backtest.run import Prepared, prepare
+from mtquant.config import Config
+from mtquant.drift.recorded import Recorded, series
+from mtquant.errors import ConfigError
+from mtquant.model import Timeframe, plain
+from mtquant.model.arrays import BarArrays
+from mtquant.plugins import Catalogue
+from mtquant.secrets import masked
+
+_OF_A_SERVER = {"clock", "speed", "rebase", "history", "faults"}
+_OF_INSTRUMENT = (
+    *("pip_size", "price_step", "quantity_min", "quantity_max", "quantity_step"),
+    *("contract_size", "margin_rate", "swap_long", "swap_short", "swap_unit"),
+)
+_COMPARED = ("strategies", "risk", "combine", "approval", "market.timeframe", "market.source")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting that was another one in the run: its dotted key, and both values as text."""
+
+    key: str
+    recorded: str
+    replayed: str
+
+    def __str__(self) -> str:
+        """Say it in a sentence's part."""
+        return f"{self.key} was {self.recorded}, is {self.replayed} in the replay"
+
+
+def differing(recorded: Mapping[str, Any], replayed: Mapping[str, Any]) -> list[Setting]:
+    """Return the settings that bear on trading and aren't the same in two configurations."""
+    one, other = dict(_flat(recorded)), dict(_flat(replayed))
+    return [
+        Setting(key, _said(one.get(key)), _said(other.get(key)))
+        for key in dict.fromkeys((*one, *other))
+        if key.startswith(_COMPARED) and _same(one.get(key)) != _same(other.get(key))
+    ]
+
+
+def account_settings(
+    recorded: Mapping[str, Any], replayed: Mapping[str, Any], account: str
+) -> list[Setting]:
+    """Return the terms of a paper account that aren't the same in two configurations."""
+    both = [each.get("brokers", {}).get(account, {}) for each in (recorded, replayed)]
+    if any(each.get("plugin") != "paper" for each in both):
+        return []
+    one, other = (dict(_flat(each, f"brokers.{account}")) for each in both)
+    left_out = {f"brokers.{account}.{name}" for name in (*_OF_A_SERVER, "balance")}
+    return [
+        Setting(key, _said(one.get(key)), _said(other.get(key)))
+        for key in dict.fromkeys((*one, *other))
+        if ".".join(key.split(".")[:3]) not in left_out
+        and _same(one.get(key)) != _same(other.get(key))
+    ]
+
+
+def _flat(value: Any, where: str = "") -> Iterator[tuple[str, object]]:  # noqa: ANN401 - JSON
+    if isinstance(value, Mapping) and value:
+        for key, each in value.items():
+            yield from _flat(each, f"{where}.{key}".lstrip("."))
+    elif not isinstance(value, Mapping):
+        yield where, value
+
+
+def _same(value: object) -> object:
+    """Return what is equal for values that mean the same: 0.5, "0.50" and 5e-1."""
+    if isinstance(value, bool) or value is None:
+        return value
+    try:
+        return Decimal(str(value)).normalize()
+    except InvalidOperation:
+        return json.dumps(value, sort_keys=True)
+
+
+def _said(value: object) -> str:
+    return "not set" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """A replay that is ready: ``config`` is JSON-ready, ``notes`` say what was assumed.
+
+    ``from_journal`` is true where its prices are the bars that the journal holds.
+    """
+
+    prepared: Prepared
+    config: Mapping[str, Any]
+    from_journal: bool
+    notes: tuple[str, ...]
+
+
+def set_up(found: Recorded, config: Config, catalogue: Catalogue, *, given: bool) -> Setup:
+    """Return what plays ``found`` again under ``config``; ``given``: it isn't the journal's own.
+
+    Raises ConfigError or PluginError where that can't be run.
+    """
+    notes: list[str] = []
+    whole = masked(config.model_dump(mode="json", exclude_none=True))
+    account = _account(found, config)
+    table = config.model_dump(mode="json", exclude_unset=True)
+    replays = config.market.feed == "replay" and config.market.source is not None
+    source = None if replays else _source(found, config.market.timeframe)
+    broker = table["brokers"][account]
+    if broker.get("plugin") == "paper":
+        broker = {key: each for key, each in broker.items() if key not in _OF_A_SERVER}
+    else:
+        broker = _terms(found, account)
+        notes.append(
+            f"{account} is simulated by its instruments' terms in the journal, without commission "
+            "and slippage; --config FILE with a paper account of that name says what you assume"
+        )
+    if source is not None:
+        held = [each for each in source.symbols() if each in config.symbols()]
+        broker |= {"symbols": held, "instruments": _only(broker.get("instruments", {}), held)}
+        table["market"] = {"feed": "replay", "timeframe": config.market.timeframe.value}
+    opening = found.openings.get(account)
+    if opening is not None and opening.balance > 0:
+        broker["balance"] = plain(opening.balance)
+        if opening.positions:
+            notes.append(f"{account} held positions when it was first seen; the replay has none")
+    table |= {"brokers": {account: broker}, "route": {}}
+    prepared = prepare(Config.read(table, "replay: "), catalogue, source)
+    notes += _more(found, account, given=given)
+    return Setup(
+        prepared=prepared, config=whole, from_journal=source is not None, notes=tuple(notes)
+    )
+
+
+def _only(table: Mapping[str, Any], symbols: Sequence[str]) -> dict[str, Any]:
+    return {symbol: each for symbol, each in table.items() if symbol in symbols}
+
+
+def _more(found: Recorded, account: str, *, given: bool) -> list[str]:
+    others = {order.account for order in found.story.orders.values()} - {account}
+    notes = []
+    if others:
+        told = ", ".join(sorted(others))
+        notes.append(f"orders at {told} are compared with those of the replay's {account}")
+    if not found.whole:
+        notes.append("the journal's first part is gone: the replay begins with what is left")
+    if found.live and not given:
+        notes.append("bid and ask are those of the journal where it has them")
+    return notes
+
+
+def _account(found: Recorded, config: Config) -> str:
+    """Return the account that is replayed: the one that most orders went to."""
+    sent = Counter(
+        order.account for order in found.story.orders.values() if order.account in config.brokers
+    )
+    if sent:
+        return sent.most_common(1)[0][0]
+    preferred = [config.preference(symbol)[0] for symbol in config.symbols()]
+    return preferred[0] if preferred else next(iter(config.brokers))
+
+
+def _source(found: Recorded, timeframe: Timeframe) -> Memory:
+    """Return the bars that the journal holds as a source of prices."""
+    held = {
+        symbol: _arrays(symbol, timeframe, [told.bar for told in bars])
+        for symbol, bars in series(found, timeframe)
+    }
+    if not held:
+        raise ConfigError(
+            str(found.folder),
+            f"the journal holds no bars of {timeframe}, and its prices are nowhere else",
+            "Runs of earlier versions kept none: name a source of prices with --config FILE.",
+        )
+    return Memory(held)
+
+
+def _arrays(symbol: str, timeframe: Timeframe, bars: list[Any]) -> BarArrays:
+    import numpy as np  # noqa: PLC0415 - only where the journal has bars
+
+    columns = {
+        name: np.array([getattr(bar, name) for bar in bars], np.float64)
+        for name in ("open", "high", "low", "close", "volume")
+    }
+    time = np.array([bar.time for bar in bars], np.int64)
+    return BarArrays(instrument=symbol, timeframe=timeframe, time=time, **columns)
+
+
+def _terms(found: Recorded, account: str) -> dict[str, Any]:
+    """Return the terms of a paper account that are those the journal tells of a broker's."""
+    table: dict[str, Any] = {"plugin": "paper", "instruments": {}}
+    if (opening := found.openings.get(account)) is not None:
+        table["currency"] = opening.currency
+    for symbol, spreads in _spreads(found, account).items():
+        state, wide = spreads[-1][0]["instrument"], median(each for _, each in spreads)
+        pip = Decimal(state["pip_size"])
+        terms = {name: state[name] for name in _OF_INSTRUMENT if state.get(name) is not None}
+        terms["spread_pips"] = plain(wide / pip)
+        terms["minimum_stop_pips"] = plain(Decimal(state["minimum_stop_distance"]) / pip)
+        table["instruments"][symbol] = terms
+    return table
+
+
+def _spreads(found: Recorded, account: str) -> dict[str, list[tuple[Any, Decimal]]]:
+    """Return by symbol each state that was decided on, and the spread then."""
+    spreads: dict[str, list[tuple[Any, Decimal]]] = {}
+    for verdicts in found.story.verdicts.values():
+        for each in verdicts:
+            if each.quote is None or each.body["account"] != account:
+                continue
+            bid, ask = each.quote
+            symbol = each.body["signal"]["instrument"]
+            spreads.setdefault(symbol, []).append((each.body["state"], ask - bid))
+    return spreads
