@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from mtquant.cli.data import register
 from mtquant.cli.prices import Asked, check_file
 from mtquant.clock import SECOND, format_time, parse_time
 from mtquant.data import Finding, Severity, Table, errors, inspect, read, repair, write
@@ -386,6 +389,25 @@ def test_check_speaks_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         {"line": 4, "time": "2024-01-01T01:00:00Z", "field": "high", "value": "1.15"}
     ]
     assert found["repaired"] is None
+
+
+def test_the_command_hands_its_options_on(tmp_path: Path) -> None:
+    path, clean = tmp_path / "prices.csv", tmp_path / "clean.csv"
+    path.write_text("2024.01.01,00:00,110,120,100,110,5\n2024.01.01,01:00,110,115,100,120,5\n")
+    app = typer.Typer()
+    register(app)
+    words = ["data", "check", str(path), "--symbol", "A/B", "--timeframe", "H1", "--point", "0.01"]
+    words += ["--dialect", "mt4", "--time-zone", "Etc/GMT+5"]
+
+    broken = CliRunner().invoke(app, [*words, "--json"])
+    repaired = CliRunner().invoke(app, [*words, "--repair", str(clean)])
+
+    assert (broken.exit_code, repaired.exit_code) == (1, 0)
+    assert json.loads(broken.stdout)["time_zone"] == "Etc/GMT+5"
+    assert clean.read_text().splitlines()[1:] == [
+        "2024-01-01T05:00:00Z,1.1,1.2,1,1.1,5",
+        "2024-01-01T06:00:00Z,1.1,1.2,1,1.2,5",
+    ]
 
 
 def test_what_cannot_be_repaired_is_not_written(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mtquant import Source
+from mtquant import Settings, Source
 from mtquant.clock import format_time, parse_time
 from mtquant.data import Dialect, Layout, Reading, Table, Zone, bars_of, errors, read, write
 from mtquant.data.fields import PADDING, Fields, numbers
 from mtquant.data.times import UNREADABLE, times
 from mtquant.errors import ConfigError
-from mtquant.model import Timeframe
+from mtquant.model import Bars, Timeframe
 from mtquant.model.arrays import BarArrays
 from mtquant_sources import sources
 
@@ -454,7 +454,45 @@ def test_sides_come_as_arrays_too(tmp_path: Path) -> None:
     assert bars is not None
     assert all(same(one, BarArrays.of(two)) for one, two in zip(arrays, bars, strict=True))
     assert same(made.arrays("A/B"), BarArrays.of(made.bars("A/B")))
-    assert made.arrays("A/B").close.tolist() == [(1.32 + 1.42) / 2] * 2
+    for name in ("open", "high", "low", "close"):
+        bid, ask = (getattr(each, name) for each in arrays)
+        assert (bid < ask).any()
+        assert getattr(made.arrays("A/B"), name).tolist() == ((bid + ask) / 2).tolist()
+
+
+class Sided(Source[Settings]):
+    """A source that knows no arrays of its own."""
+
+    name = "sided"
+    description = "two sides"
+
+    def symbols(self) -> Sequence[str]:
+        return ("A/B",)
+
+    def timeframe(self) -> Timeframe:
+        return Timeframe.H1
+
+    def bars(self, symbol: str) -> Bars:
+        assert symbol in self.symbols()
+        return self.side(1.5)
+
+    def sides(self, symbol: str) -> tuple[Bars, Bars] | None:
+        return (self.side(1.0), self.side(2.0)) if symbol == "A/B" else None
+
+    def side(self, price: float) -> Bars:
+        prices = dict.fromkeys(("open", "high", "low", "close", "volume"), (price,))
+        return Bars(instrument="A/B", timeframe=Timeframe.H1, time=(0,), **prices)
+
+
+def test_a_source_of_bars_alone_has_arrays() -> None:
+    made = Sided(Settings())
+
+    sides = made.side_arrays("A/B")
+
+    assert made.arrays("A/B").close.tolist() == [1.5]
+    assert sides is not None
+    assert [each.close.tolist() for each in sides] == [[1.0], [2.0]]
+    assert made.side_arrays("C/D") is None
 
 
 # --- real files ------------------------------------------------------------------------------

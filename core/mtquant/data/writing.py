@@ -26,15 +26,14 @@ def write(table: Table, path: Path) -> None:
     """
     if path.suffix not in _SUFFIXES:
         raise ConfigError(str(path), "is no name of a price file", "End it in .csv or .parquet.")
-    taken = ConfigError(str(path), "is there already", "Give another name, or remove it first.")
-    if path.exists():
-        raise taken
     part = path.with_name(f".{path.name}.part")
     try:
         _write(table, part, path.suffix)
         os.link(part, path)  # unlike a rename, this never replaces what has come there meanwhile
     except FileExistsError:
-        raise taken from None
+        raise ConfigError(
+            str(path), "is there already", "Give another name, or remove it first."
+        ) from None
     except OSError as error:
         raise ConfigError(
             str(path), f"can't be written: {error}", "Give a place that can."
