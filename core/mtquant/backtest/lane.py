@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from itertools import islice
 
 from mtquant.backtest.played import Played, Series, hearers
 from mtquant.backtest.quiet import Stillness
@@ -77,6 +76,7 @@ class Lane:
         self._single = (
             len(played) == 1 and played[0].alone and all(len(each) == 1 for each in closed)
         )
+        self._bars = [each[0] for each in closed] if self._single else []
         self._ahead = _SHORTEST
 
     def play(self, first: int) -> Iterator[int]:
@@ -133,8 +133,7 @@ class Lane:
         Return the step at which one does, or ``limit``.
         """
         if self._single:
-            bars = [each[0] for each in islice(self._closed, first, limit)]
-            return first + self._played[0].hear_stretch(bars, first)
+            return first + self._played[0].hear_stretch(self._bars[first:limit], first)
         for index in range(first, limit):
             for bar in self._closed[index]:
                 for each in self._by_series.get((bar.instrument, bar.timeframe), ()):

@@ -56,7 +56,7 @@ class Played:
         self.series = strategy.series
         self._feeds: dict[Series, list[tuple[_Put, list[Any]]]] = {
             series: [(each.put, library.values(each, series)) for each in made]
-            for series, made in strategy.indicators.items()
+            for series, made in strategy.indicators_by_series.items()
         }
         self._at = dict.fromkeys(self._feeds, 0)
         self._step = -1
@@ -100,7 +100,7 @@ class Played:
                 for put, values in feeds:
                     put(values[at])
                 at += 1
-                heard = strategy.heard_ready if at > ready_from else strategy.heard
+                heard = strategy.take_ready if at > ready_from else strategy.take_updated
                 said = heard(bar)
                 if said:
                     self._keep(bar, step + silent, said)
@@ -129,7 +129,7 @@ class Played:
             put(values[at])
         said: tuple[Signal, ...] | Exception
         try:
-            said = self.strategy.heard(bar)
+            said = self.strategy.take_updated(bar)
         except Exception as error:  # noqa: BLE001 - a stranger's strategy may raise anything
             said = error
         self._keep(bar, step, said)

@@ -51,6 +51,7 @@ class Strategy(Plugin[S]):
             (instrument, timeframe): [] for instrument in self.instruments
         }
         self._latest: dict[_Series, Bar] = {}
+        self._bar_length = timeframe.seconds * SECOND
         self._time = 0
         self._ready = False
         self.on_start()
@@ -160,7 +161,7 @@ class Strategy(Plugin[S]):
     # --- how it is driven --------------------------------------------------------------------
 
     @property
-    def indicators(self) -> Mapping[_Series, Sequence[Indicator[Any]]]:
+    def indicators_by_series(self) -> Mapping[_Series, Sequence[Indicator[Any]]]:
         """Its indicators, by the series they are updated with."""
         return self._indicators
 
@@ -173,9 +174,9 @@ class Strategy(Plugin[S]):
         """Update the indicators with a bar of :attr:`series`, then ask :meth:`on_bar`."""
         for each in self._indicators[bar.instrument, bar.timeframe]:
             each.update(bar)
-        return self.heard(bar)
+        return self.take_updated(bar)
 
-    def heard(self, bar: Bar) -> tuple[Signal, ...]:
+    def take_updated(self, bar: Bar) -> tuple[Signal, ...]:
         """Ask :meth:`on_bar` of a bar with which the indicators have been updated."""
         self._latest[bar.instrument, bar.timeframe] = bar
         if bar.timeframe is not self.timeframe or bar.instrument not in self.instruments:
@@ -184,10 +185,10 @@ class Strategy(Plugin[S]):
         self._ready = all(each.ready for made in self._indicators.values() for each in made)
         return _several(self.on_bar(bar)) if self._ready else ()
 
-    def heard_ready(self, bar: Bar) -> tuple[Signal, ...]:
-        """As :meth:`heard`, of a main bar at which every indicator is known to be ready."""
+    def take_ready(self, bar: Bar) -> tuple[Signal, ...]:
+        """As :meth:`take_updated`, of a main bar at which every indicator is known to be ready."""
         self._latest[bar.instrument, bar.timeframe] = bar
-        self._time = bar.time + bar.timeframe.seconds * SECOND
+        self._time = bar.time + self._bar_length
         self._ready = True
         wishes = self.on_bar(bar)
         return () if wishes is None else _several(wishes)

@@ -394,7 +394,13 @@ function priceChart(figure, run, packs, read, trades) {
           const { min, max } = own.scales.x, edge = (max - min) * 26 / frameWidth();
           const labels = new Map(turns(book, min, max, frameWidth() / 84));
           // A label is centred under its place: at the edges it would be cut.
-          return ticks.map((tick) => (tick < min + edge || tick > max - edge / 4 ? "" : labels.get(tick) ?? ""));
+          const texts = ticks.map((tick) => (tick < min + edge || tick > max - edge / 4 ? "" : labels.get(tick) ?? ""));
+          // Hours alone don't tell the day.
+          const first = texts.findIndex((text) => text);
+          if (first >= 0 && texts.every((text) => !text || text.includes(":"))) {
+            texts[first] = tickLabel(book.timeOf(ticks[first]), 86400) + " " + texts[first];
+          }
+          return texts;
         } }),
       { ...valueAxis((value) => fixed(value, book.bars.digits)), values: (_, ticks) => {
         const apart = ticks.length > 1 ? ticks[1] - ticks[0] : 1;
