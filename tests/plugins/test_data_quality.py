@@ -136,6 +136,7 @@ def test_a_weekend_is_no_gap_and_a_missing_day_is() -> None:
 
     assert "gap" not in whole
     gap = next(each for each in holed if each.kind == "gap")
+    assert "in 1 gap while" in gap.sentence
     assert (gap.count, gap.places[0].line) == (24, 3 * 120 + 24 + 1)
     assert gap.places[0].value == "24 bars missing after it"
 
@@ -340,7 +341,7 @@ def test_check_tells_a_person_what_is_wrong(
         "line 4, Mon 2024-01-01 01:00: high 1.15",
         "line 5: fields 2024-01-01 03:00,1.1,1.2,1.0",
         "line 6: yesterday",
-        "line 7, Mon 2024-01-01 04:00: open",
+        "line 7, Mon 2024-01-01 04:00: open empty",
         "it can't be used as it is",
         "--repair NEW.csv writes what can be used",
     ):

@@ -144,7 +144,7 @@ def _grid(findings: Sequence[Finding], unit: str) -> Grid:
 
 def _spoken(place: Place, unit: str) -> str:
     moment = "" if place.time is None else f", {spoken(place.time)}"
-    value = place.value if place.field == "time" else f"{place.field} {place.value}"
+    value = place.value if place.field == "time" else f"{place.field} {place.value or 'empty'}"
     if place.time is not None and value == format_time(place.time):
         return f"{unit} {place.line}{moment}"
     return f"{unit} {place.line}{moment}: {value}"

@@ -100,7 +100,7 @@ def _gaps(table: Table, timeframe: Timeframe) -> Iterator[Finding]:
         count=total,
         places=tuple(places),
         problem="followed by a gap",
-        sentence=f"bars are missing in {holes.size} gaps while the market trades"
+        sentence=f"bars are missing in {holes.size:,} gap{'s' * (holes.size > 1)} while the market trades"
         " (holidays among them; weekends aren't counted)",
         remedy="A strategy sees the next bar after a gap as if it followed; nothing is filled in.",
     )
