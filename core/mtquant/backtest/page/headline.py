@@ -78,10 +78,7 @@ def _tiles(result: Result, figures: Statistics) -> list[Tile]:
         (
             "Costs",
             money(costs.total),
-            f"{currency}"
-            + (
-                "" if costs.share is None else f", {percent(costs.share)} of the profit before them"
-            ),
+            f"{currency}{_of_profit(costs.share)}",
         ),
         (
             "In the market",
@@ -89,6 +86,15 @@ def _tiles(result: Result, figures: Statistics) -> list[Tile]:
             f"of the time, leverage {number(figures.exposure.leverage)} on average",
         ),
     ]
+
+
+def _of_profit(share: float | None) -> str:
+    if share is None:
+        return ""
+    # Hundreds of percent tell less than that nothing was left.
+    return (
+        f", {percent(share)} of the profit before them" if share <= 1 else ", more than was earned"
+    )
 
 
 def _fallen(worst: DatedDrawdown | None) -> tuple[str, str]:

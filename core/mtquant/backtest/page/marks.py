@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,15 +67,15 @@ class _Trades:
             if trade.instrument == instrument
         )
         self._index = [index for _, _, index in own]
-        self._entries = np.array([entry for entry, _, _ in own], dtype=np.int64)
-        self._exits = np.array([leaving for _, leaving, _ in own], dtype=np.int64)
+        self._entries = [entry for entry, _, _ in own]
+        self._exits = [leaving for _, leaving, _ in own]
 
     def held_from(self, time: int) -> int:
         """Return the newest trade that had begun at ``time``."""
-        at = int(np.searchsorted(self._entries, time, side="right")) - 1
+        at = bisect_right(self._entries, time) - 1
         return self._index[at] if at >= 0 else NONE
 
     def held_until(self, time: int) -> int:
         """Return the first trade that ended at ``time`` or later."""
-        at = int(np.searchsorted(self._exits, time, side="left"))
+        at = bisect_left(self._exits, time)
         return self._index[at] if at < len(self._index) else NONE
