@@ -94,14 +94,15 @@ def _gaps(table: Table, timeframe: Timeframe) -> Iterator[Finding]:
         for row in widest.tolist()
     ]
     total = int(missing[holes].sum())
+    gaps = f"{holes.size:,} gaps" if holes.size > 1 else "1 gap"
     yield Finding(
         kind="gap",
         severity=Severity.WARNING,
         count=total,
         places=tuple(places),
         problem="followed by a gap",
-        sentence=f"bars are missing in {holes.size:,} gap{'s' * (holes.size > 1)} while the market trades"
-        " (holidays among them; weekends aren't counted)",
+        sentence=f"bars are missing in {gaps} while the market trades (holidays among them;"
+        " weekends aren't counted)",
         remedy="A strategy sees the next bar after a gap as if it followed; nothing is filled in.",
     )
 
