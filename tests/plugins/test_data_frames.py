@@ -6,13 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from mtquant.clock import format_time
-from mtquant.data import arrays_of_frame
+from mtquant.data import arrays_of_frame, errors, read, write
 from mtquant.errors import ConfigError
 from mtquant.model import Timeframe
 from mtquant.model.arrays import BarArrays
@@ -124,16 +125,31 @@ def test_a_frame_without_the_columns_is_refused() -> None:
         bars(frame().iloc[:0])
 
 
-def test_no_library_is_loaded_for_a_text_file(tmp_path: pytest.TempPathFactory) -> None:
-    path = f"{tmp_path}/prices.csv"
-    with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123 - one line
-        file.write("time,open,high,low,close\n2024-01-01,1,1,1,1\n")
+def test_what_is_missing_in_a_parquet_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "holes.parquet"
+    table = frame().assign(Open=[1.1, None, 1.3], Date=pd.to_datetime([*TIMES[:2], None]))
+    table.drop(columns="Adj Close").to_parquet(path)
+
+    found = read(path)
+
+    told = [(each.kind, each.places[0].line) for each in errors(found, Timeframe.H1)]
+    assert told == [("time", 3), ("number", 2)]
+    assert found.columns["open"][0] == 1.1
+
+
+@pytest.mark.parametrize(("suffix", "loaded"), [(".csv", set()), (".parquet", {"pyarrow"})])
+def test_no_library_is_loaded_that_is_not_needed(
+    tmp_path: Path, suffix: str, loaded: set[str]
+) -> None:
+    text, path = tmp_path / "text.csv", tmp_path / f"prices{suffix}"
+    text.write_text("time,open,high,low,close\n2024-01-01,1,1,1,1\n")
+    write(read(text), path)
     code = (
         "import sys; from pathlib import Path; from mtquant.data import read;"
-        f" read(Path({path!r}));"
+        f" read(Path({str(path)!r}));"
         " print(*({'pandas', 'pyarrow', 'mcp'} & set(sys.modules)))"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert done.stdout.split() == []
+    assert set(done.stdout.split()) == loaded

@@ -99,7 +99,8 @@ def _plain(column: Any, missing: float) -> NDArray[Any]:  # noqa: ANN401 - pyarr
 
     Not by its own ``to_numpy``, which would import pandas.
     """
-    return np.from_dlpack(column.combine_chunks().fill_null(missing))
+    whole = column.combine_chunks()
+    return np.from_dlpack(whole.fill_null(missing) if whole.null_count else whole)
 
 
 def table_of_columns(
