@@ -60,7 +60,7 @@ def backtest(asked: Asked) -> int:
         prepared = prepare(Config.read(kept["config"], f"{asked.again}: config."), catalogue)
         seed, start = int(kept["seed"]), kept["start"]
     else:
-        prepared, seed = prepare(_config(asked, catalogue), catalogue), asked.seed
+        prepared, seed = prepare(config_of(asked, catalogue), catalogue), asked.seed
     result = _run(prepared, seed, start)
     card = card_of(result, start)
     if asked.card is not None:
@@ -83,7 +83,8 @@ def backtest(asked: Asked) -> int:
     return 1 if differences else 0
 
 
-def _config(asked: Asked, catalogue: Catalogue) -> Config:
+def config_of(asked: Asked, catalogue: Catalogue) -> Config:
+    """Return the configuration that is asked for; raises ConfigError, which says what to change."""
     if asked.config is not None:
         if asked.strategy or asked.data or asked.symbols:
             raise ConfigError(
