@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from tests.backtest.scenes import empty, hostile, result
 from tests.backtest.test_page_pack import column, unpacked
 
-from mtquant.backtest.page import bars as bars_module
 from mtquant.backtest.page import render, write_page
 from mtquant.backtest.page.distribution import histogram
 from mtquant.backtest.page.marks import NONE, bar_at, marks
@@ -235,12 +234,11 @@ def test_bars_left_out_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "this page holds an overview" not in render([run])
     monkeypatch.setattr("mtquant.backtest.page.payload.BARS", 2_000)
     monkeypatch.setattr("mtquant.backtest.page.charts.BARS", 2_000)
-    monkeypatch.setattr(bars_module, "OVERVIEW", 500)
     page = render([run])
-    assert "Of 3,000 bars this page holds an overview, and those around trades." in page
+    assert "Of 3,000 bars this page holds an overview, and those around executions." in page
     head, _ = unpacked(packed(page))
     first, *others = head["prices"][0]["blocks"]
-    assert first == [0, 6, 500]
+    assert first == [0, 3, 1000]
     assert others
     assert not head["prices"][0]["whole"]
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tests.backtest.scenes import instrument, walk
 
-from mtquant.backtest.page.bars import OVERVIEW, Block, pack_bars, plan
+from mtquant.backtest.page.bars import Block, pack_bars, plan
 from mtquant.backtest.page.pack import Pack, decimal_places
 from mtquant.backtest.page.steps import MOST, chosen_steps
 from mtquant.clock import SECOND
@@ -107,7 +107,7 @@ def test_bars_come_back(count: int, seed: int) -> None:
 def test_an_overviews_candles_span_the_bars_they_stand_for() -> None:
     bars = walk("EUR/USD", 1_000, Timeframe.H1)
     pack = Pack()
-    told: Any = pack_bars(pack, bars, STEP, np.zeros(0, np.int64), 30)
+    told: Any = pack_bars(pack, bars, STEP, np.zeros(0, np.int64), 60)
     _, content = unpacked(pack.text({}))
     assert told["blocks"] == [[0, 34, 30]]
     assert not told["whole"]
@@ -143,7 +143,23 @@ def test_a_plan_covers_all_bars_in_the_room_there_is(count: int, at: list[int], 
 
 def test_bars_around_executions_are_kept_where_not_all_fit() -> None:
     blocks = plan(2_000_000, np.array([5, 200, 900_000]), 1_000_000)
-    assert blocks == [Block(0, 100, OVERVIEW), Block(0, 1, 351), Block(899_850, 1, 301)]
+    assert blocks == [Block(0, 4, 500_000), Block(0, 1, 351), Block(899_850, 1, 301)]
+
+
+def test_where_little_fits_less_is_kept_around_each_execution_rather_than_none() -> None:
+    executed = np.array([1_000, 3_000, 5_000])
+    blocks = plan(100_000, executed, 800)
+    assert blocks[0] == Block(0, 250, 400)
+    assert [(block.first, block.count) for block in blocks[1:]] == [
+        (940, 121),
+        (2_940, 121),
+        (4_940, 121),
+    ]
+    assert plan(100_000, executed, 30) == [
+        Block(0, 6_667, 15),
+        Block(3_002, 1, 4),
+        Block(4_995, 1, 11),
+    ]
 
 
 def test_mid_prices_between_two_steps_keep_their_half() -> None:

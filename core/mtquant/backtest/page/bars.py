@@ -15,10 +15,8 @@ from mtquant.model.arrays import BarArrays
 
 BARS = 1_000_000
 """How many bars a page holds, all symbols and runs together."""
-OVERVIEW = 20_000
-"""How many candles an overview has where not every bar fits."""
-_AROUND = 150
-"""How many bars before and after an execution are kept where not every bar fits."""
+_AROUND = (150, 60, 20, 5)
+"""How many bars before and after an execution are kept where not all fit: the most that do."""
 _LARGEST = 2**30
 
 
@@ -70,24 +68,30 @@ def pack_bars(
 def plan(count: int, executed: NDArray[np.int64], room: int) -> list[Block]:
     """Return the blocks that show ``count`` bars in at most about ``room`` candles.
 
-    One block of all bars where they fit. Otherwise an overview, then stretches of single bars
-    around the executions, the first ones first, until ``room`` is used up.
+    One block of all bars where they fit. Otherwise an overview in half the room, then stretches of
+    single bars around the executions, as long as fit around all of them; around the last where even
+    short ones don't.
     """
     if not count:
         return []
     if count <= room:
         return [Block(0, 1, count)]
-    merged = -(-count // min(OVERVIEW, max(1, room)))
+    merged = -(-count // max(1, room // 2))
     overview = Block(0, merged, -(-count // merged))
     left = room - overview.count
-    blocks = [overview]
-    for first, last in _stretches(executed, count):
+    stretches: Sequence[tuple[int, int]] = []
+    for around in _AROUND:
+        stretches = _stretches(executed, count, around)
+        if sum(last - first for first, last in stretches) <= left:
+            break
+    blocks: list[Block] = []
+    for first, last in reversed(stretches):
         length = min(last - first, left)
         if length <= 0:
             break
-        blocks.append(Block(first, 1, length))
+        blocks.append(Block(last - length, 1, length))
         left -= length
-    return blocks
+    return [overview, *reversed(blocks)]
 
 
 def digits(price_step: Decimal) -> int:
@@ -96,14 +100,14 @@ def digits(price_step: Decimal) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def _stretches(executed: NDArray[np.int64], count: int) -> Sequence[tuple[int, int]]:
+def _stretches(executed: NDArray[np.int64], count: int, around: int) -> Sequence[tuple[int, int]]:
     """Return [first, last) around each of ``executed``, those that touch as one, rising."""
     at = np.unique(executed)
     if not at.size:
         return []
-    apart = np.flatnonzero(np.diff(at) > 2 * _AROUND)
-    firsts = at[np.concatenate([[0], apart + 1])] - _AROUND
-    lasts = at[np.concatenate([apart, [at.size - 1]])] + _AROUND + 1
+    apart = np.flatnonzero(np.diff(at) > 2 * around)
+    firsts = at[np.concatenate([[0], apart + 1])] - around
+    lasts = at[np.concatenate([apart, [at.size - 1]])] + around + 1
     return [
         (max(0, int(first)), min(count, int(last)))
         for first, last in zip(firsts, lasts, strict=True)

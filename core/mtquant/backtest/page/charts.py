@@ -83,7 +83,7 @@ def prices(result: Result) -> str:
     total = sum(len(bars) for bars in result.prices.values())
     note = "Wheel or pinch to zoom, drag to move, press a mark to see its trade."
     if total > BARS:
-        note += f" Of {total:,} bars this page holds an overview, and those around trades."
+        note += f" Of {total:,} bars this page holds an overview, and those around executions."
     return (
         '<figure class="chart price" data-chart="price"><figcaption><h2>Price and executions</h2>'
         f'<output class="read"></output></figcaption><div class="bar">{choice}'

@@ -2,6 +2,7 @@
 
 const plots = new Set();
 const AXIS = 68;
+const PAPER = 640;
 
 function makePlot(box, options, data) {
   const plot = new uPlot({
@@ -175,8 +176,11 @@ addEventListener("beforeprint", () => {
   document.documentElement.classList.add("paper");
   document.querySelectorAll("details.run").forEach((each) => { each.open = true; });
   repaint();
+  // Paper is narrower than most screens, and a drawing can't be laid out anew by the printer.
+  plots.forEach((plot) => plot.setSize({ width: Math.min(plot.width, PAPER), height: plot.height }));
 });
 addEventListener("afterprint", () => {
   document.documentElement.classList.remove("paper");
   repaint();
+  plots.forEach((plot) => plot.setSize({ width: plot.root.parentElement.clientWidth, height: plot.height }));
 });

@@ -3,6 +3,8 @@
 const STEPS = [60, 300, 900, 1800, 3600, 10800, 21600, 43200, 86400, 172800, 604800, 1209600];
 const RANGES = [["1D", 1], ["1W", 7], ["1M", 30.44], ["3M", 91.3], ["6M", 182.6], ["1Y", 365.25]];
 const MANY = 250;
+// Where not every bar is here, up to so many are looked at one by one.
+const FINE = 30000;
 
 // Where bars are and what they hold. Places are numbers of bars, so nights and weekends take none.
 function barBook(bars) {
@@ -56,7 +58,8 @@ function barBook(bars) {
 
   // Many bars, as what each of about `count` columns of pixels spans.
   function columns(from, to, count) {
-    const block = bars.whole ? overview : blockFor(from, to);
+    if (!bars.whole && to - from <= FINE) return merged(candles(from, to), (to - from) / count);
+    const block = overview;
     const first = clamp(Math.floor((from - block.first) / block.step), 0, block.count - 1);
     const last = clamp(Math.ceil((to - block.first) / block.step), first + 1, block.count);
     const width = Math.max(1, Math.floor((last - first) / count));
@@ -75,8 +78,20 @@ function barBook(bars) {
     return found;
   }
 
-  function blockFor(from, to) {
-    return single.find((each) => from >= each.first && to <= each.first + each.count) ?? overview;
+  // Candles put together until each is at least `width` bars wide.
+  function merged(parts, width) {
+    const found = [];
+    let last = null;
+    for (const part of parts) {
+      if (last && part.to - last.from <= width) {
+        last.to = part.to;
+        last.step = Math.max(last.step, part.step);
+        last.high = Math.max(last.high, part.high);
+        last.low = Math.min(last.low, part.low);
+        last.close = part.close;
+      } else found.push(last = part);
+    }
+    return found;
   }
 
   return { bars, timeOf, indexOf, candles, columns };
@@ -151,7 +166,7 @@ function priceChart(figure, run, packs, read, trades) {
     plot.setScale("x", { min: low, max: high });
     const merged = shown.some((each) => each.step > 1);
     note.textContent = merged ? "Not every bar fits into this page: here each step is " +
-      Math.max(...shown.map((each) => each.step)) + " bars. Around trades all are kept." : "";
+      Math.max(...shown.map((each) => each.step)) + " bars. Around executions there are single bars." : "";
     figure.querySelectorAll("[data-days]").forEach((button) => {
       const wide = button.dataset.days === "all" ? book.bars.count : button.dataset.days * 86400 / book.bars.seconds;
       const pressed = button.dataset.days === "all" ? view.whole() : !view.whole() && Math.abs((high - low) / wide - 1) < 0.001;
