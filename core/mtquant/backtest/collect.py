@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from mtquant.backtest.result import ZERO, Costs, Rejection, Trade
 from mtquant.backtest.venue import CountingExchange, Paid
 from mtquant.contract import Verdict
 from mtquant.decide import Close, Event, Filled, OrderMoved, Submit, Tell
-from mtquant.model import Fill, OrderStatus, Reason, Side
+from mtquant.decide.entries import read_signal
+from mtquant.model import Fill, OrderStatus, Reason, Side, Signal
 from mtquant.model.arrays import BarArrays
 from mtquant.risk import Decision
 
@@ -40,6 +42,7 @@ class Intent:
 class Witnessed:
     """A witness that remembers."""
 
+    signals: list[Signal] = field(default_factory=list)
     fills: list[Fill] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     told: list[tuple[int, str, str]] = field(default_factory=list)
@@ -59,6 +62,10 @@ class Witnessed:
             if intent is not None:
                 code, _, message = event.reason.partition(": ")
                 self._reject(intent, code or event.status.value, message or event.reason, "broker")
+
+    def on_signal(self, body: dict[str, Any]) -> None:
+        """Keep what a strategy wishes."""
+        self.signals.append(read_signal(body))
 
     def on_decision(self, decision: Decision) -> None:
         """Keep what the gate refused or made smaller."""

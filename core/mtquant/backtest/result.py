@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtquant.model import Fill, Instrument, OrderReport, Side, Timeframe
+from mtquant.model import Fill, Instrument, OrderReport, Side, Signal, Timeframe
 from mtquant.model.arrays import BarArrays, Floats
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Result:
     ended with, to the last digit; ``prices`` are the bars traded, as mids.
     ``ambiguous_bars`` counts bars in which a stop and a limit were both within reach, so that the
     adverse one was taken; ``spread_in_data`` is true where the data had bid and ask.
-    ``told`` is what people were told, as (time, level, message).
+    ``signals`` is what strategies wished, ``told`` what people were told: (time, level, message).
     """
 
     card: RunCard
@@ -159,6 +159,7 @@ class Result:
     costs: Costs
     prices: Mapping[str, BarArrays]
     instruments: Mapping[str, Instrument]
+    signals: tuple[Signal, ...] = ()
     final_equity: Decimal = ZERO
     final_balance: Decimal = ZERO
     ambiguous_bars: int = 0

@@ -17,7 +17,7 @@ from mtquant.assemble import make_gate, make_rules, make_strategies
 from mtquant.backtest.ahead import Ahead, look_ahead, tapes_of
 from mtquant.backtest.collect import Witnessed, costs_of, round_trips
 from mtquant.backtest.lane import Lane, LateCovariance
-from mtquant.backtest.memory import ReadOnce
+from mtquant.backtest.memory import Memory, ReadOnce
 from mtquant.backtest.quiet import Stillness
 from mtquant.backtest.result import Result, RunCard
 from mtquant.backtest.shell import Shell
@@ -107,6 +107,11 @@ def prepare(config: Config, catalogue: Catalogue, source: Source[Any] | None = N
         times=times,
         tapes=tapes_of(market, settings, times),
     )
+
+
+def repriced(prepared: Prepared, bars: Mapping[str, BarArrays]) -> Prepared:
+    """Return ``prepared`` on other prices, which are mids: the spread is that of the terms."""
+    return prepare(prepared.config, prepared.catalogue, Memory(bars))
 
 
 def varied(prepared: Prepared, strategy: str, params: Mapping[str, Any]) -> Prepared:
@@ -266,6 +271,7 @@ def _result(prepared: Prepared, made: _Made, tracks: Tracks, seed: int, seconds:
         orders=tuple(exchange.orders.values()),
         fills=tuple(witness.fills),
         rejections=tuple(witness.rejections),
+        signals=tuple(witness.signals),
         costs=costs_of(witness.fills, exchange, swap),
         prices=prices,
         instruments=venue.instruments,

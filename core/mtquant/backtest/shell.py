@@ -42,6 +42,9 @@ class Witness(Protocol):
     def on_event(self, event: Event) -> None:
         """Hear of an event after the decider took it in."""
 
+    def on_signal(self, body: dict[str, Any]) -> None:
+        """Hear what a strategy wishes, as the journal would keep it."""
+
     def on_decision(self, decision: Decision) -> None:
         """Hear what the gate decided."""
 
@@ -149,6 +152,8 @@ class Shell:
                 case Record():
                     if effect.decision is not None:
                         self.witness.on_decision(effect.decision)
+                    elif effect.kind == "signal":
+                        self.witness.on_signal(effect.body)
                 case Tell():
                     self.tell(effect)
                 case Submit() | Close():

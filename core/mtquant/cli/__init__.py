@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mtquant import __version__
-from mtquant.cli import checking, simulate, trading
+from mtquant.cli import checking, data, simulate, trading
 from mtquant.errors import MtquantError
 
 app = typer.Typer(
@@ -148,14 +148,21 @@ def backtest(  # noqa: PLR0913, PLR0917 - the options of a command
         str | None, typer.Option("--start", help="Trade from here on; bars before only warm up.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the order ids; the account has its own.")] = 0,
+    check_lookahead: Annotated[  # noqa: FBT002 - a command line flag
+        bool,
+        typer.Option(
+            "--check-lookahead",
+            help="Instead of a result: change the future, and see whether the past moves.",
+        ),
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="Write the report page here.")] = None,
     card: Annotated[Path | None, typer.Option(help="Write the run card here.")] = None,
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
     """Trade a strategy over history: the live decisions and rules, without a server.
 
-    Exit codes: 0 done; 1 a repeated run differs from its card; 2 a wrong setting, or prices that
-    can't be read.
+    Exit codes: 0 done; 1 a repeated run differs from its card, or the strategy sees the future;
+    2 a wrong setting, or prices that can't be read.
     """
     from mtquant.cli.backtest import Asked  # noqa: PLC0415 - --help stays quick
     from mtquant.cli.backtest import backtest as run_backtest  # noqa: PLC0415
@@ -173,6 +180,7 @@ def backtest(  # noqa: PLR0913, PLR0917 - the options of a command
         risk=risk,
         start=start,
         seed=seed,
+        check_lookahead=check_lookahead,
         report=report,
         card=card,
         as_json_text=as_json,
@@ -291,6 +299,7 @@ def breaker(
 trading.register(app)
 checking.register(app)
 simulate.register(app)
+data.register(app)
 
 
 def main() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from mtquant.backtest.api import time_named
 from mtquant.backtest.card import card_of, compare, read_card
+from mtquant.backtest.lookahead import check_lookahead
 from mtquant.backtest.result import Result
 from mtquant.backtest.run import Prepared, prepare, run
 from mtquant.backtest.setup import (
@@ -23,6 +27,7 @@ from mtquant.backtest.setup import (
     without_risk,
 )
 from mtquant.backtest.statistics import statistics
+from mtquant.backtest.statistics.rows import WARNINGS
 from mtquant.cli.progress import Progressing
 from mtquant.cli.tables import out
 from mtquant.config import Config, change_setting, load_config
@@ -46,6 +51,7 @@ class Asked:
     risk: bool = True
     start: str | None = None
     seed: int = 0
+    check_lookahead: bool = False
     report: Path | None = None
     card: Path | None = None
     as_json_text: bool = False
@@ -61,6 +67,8 @@ def backtest(asked: Asked) -> int:
         seed, start = int(kept["seed"]), kept["start"]
     else:
         prepared, seed = prepare(config_of(asked, catalogue), catalogue), asked.seed
+    if asked.check_lookahead:
+        return _look_for_peeks(prepared, seed, as_json_text=asked.as_json_text)
     result = _run(prepared, seed, start)
     card = card_of(result, start)
     if asked.card is not None:
@@ -121,16 +129,53 @@ def _run(prepared: Prepared, seed: int, start: int | None) -> Result:
         return run(prepared, seed=seed, start=start, progress=progress.step)
 
 
+def _look_for_peeks(prepared: Prepared, seed: int, *, as_json_text: bool) -> int:
+    """Say whether the strategy sees the future; 1 where it does."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("changing the future", total=None)
+        peeks = check_lookahead(
+            prepared,
+            seed=seed,
+            progress=lambda done, all_: bar.update(task, completed=done, total=all_),
+        )
+    if as_json_text:
+        print(json.dumps({"peeks": [asdict(each) for each in peeks]}))  # noqa: T201 - for machines
+        return 1 if peeks else 0
+    for each in peeks:
+        out().print(str(each), highlight=False, markup=False, soft_wrap=True)
+    told = (
+        f"LOOK-AHEAD: {len(peeks)} changes of the future moved the past. The strategy, or an "
+        "indicator that it reads, knows bars that have not closed yet: no result of it is worth "
+        "anything."
+        if peeks
+        else "no look-ahead: whatever came after, the past stayed as it was"
+    )
+    out().print(told, style="bold red" if peeks else "green", highlight=False, soft_wrap=True)
+    return 1 if peeks else 0
+
+
 def _show(console: Console, result: Result, asked: Asked) -> None:
     stats = result.stats
+    table = Table(show_header=False, box=SIMPLE)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim")
     for section in stats.rows():
-        table = Table(title=section.title, title_justify="left", show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(style="dim")
+        if section.title == WARNINGS:
+            continue
+        table.add_row(Text(section.title, style="bold"), "", "")
         for row in section.rows:
-            table.add_row(row.label, row.value, row.hint)
-        console.print(table)
+            table.add_row(f"  {row.label}", row.value, row.hint)
+    console.print(table)
+    for each in stats.cautions:
+        console.print(
+            f"warning: {each.message}",
+            style="yellow",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     rate = len(result.time) / result.seconds if result.seconds else 0.0
     console.print(
         f"{len(result.time):,} steps in {result.seconds:.2f} s ({rate:,.0f} a second)",

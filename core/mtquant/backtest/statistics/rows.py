@@ -21,6 +21,9 @@ _DAILY = f"daily returns, annualised by {TRADING_DAYS} days"
 _FULL_DAYS = 3.0
 """From here on a duration is told in whole days."""
 
+WARNINGS = "Warnings"
+"""The title of the section of cautions."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
@@ -33,7 +36,7 @@ class Section:
 def sections(stats: Statistics) -> tuple[Section, ...]:
     """Return the figures of ``stats`` as text; a section without rows is left out."""
     found = (
-        ("Warnings", _cautions(stats)),
+        (WARNINGS, _cautions(stats)),
         ("Run", _run(stats)),
         ("Return", _return(stats)),
         ("Risk", _risk(stats)),
