@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from mtquant.book import Holding
-from mtquant.clock import SECOND, format_time
+from mtquant.clock import SECOND
 from mtquant.drift.evidence import Evidence
 from mtquant.drift.recorded import Recorded
 from mtquant.drift.replay import Replayed
@@ -358,7 +358,10 @@ class Comparison:
         )
 
     def _swaps(self) -> None:
-        """List how swaps differ: as the broker told of them, or as far as balances show it."""
+        """List how swaps differ: as the broker told of them, or as far as balances show it.
+
+        A balance is compared that both decided on, the last of those.
+        """
         gap = self.swap_gap()
         if not gap or not self.replayed.steps:
             return
@@ -384,37 +387,13 @@ class Comparison:
         """Return by how much the run earned more by swaps than the replay."""
         if self.found.financing is not None:
             return self.found.financing - self.replayed.swap
-        ours, theirs = self.found.story.verdicts, self.replayed.story.verdicts
-        for key in sorted({*ours} & {*theirs}, key=lambda each: each[2], reverse=True):
-            told = [_balance(ours[key][-1].body), _balance(theirs[key][-1].body)]
-            swaps = [
-                self._swap_until(each, fills)
-                for each, fills in zip(
-                    told, (self.found.story.fills, self.replayed.story.fills), strict=True
-                )
-            ]
-            if swaps[0] is not None and swaps[1] is not None:
-                return swaps[0] - swaps[1]
-        return ZERO
-
-    @staticmethod
-    def _swap_until(
-        told: tuple[str, Decimal] | None, fills: list[tuple[int, Fill]]
-    ) -> Decimal | None:
-        """Return what of a balance no execution made; None where one was at the same moment."""
-        if told is None:
-            return None
-        time, balance = told
-        if any(format_time(each.time) == time for _, each in fills):
-            return None
-        before = [each for _, each in fills if format_time(each.time) < time]
-        return balance - sum((each.realized_profit - each.commission for each in before), ZERO)
-
-
-def _balance(body: dict[str, object]) -> tuple[str, Decimal] | None:
-    state = body.get("state")
-    account = state.get("account") if isinstance(state, dict) else None
-    return None if account is None else (str(account["time"]), Decimal(account["balance"]))
+        ours, theirs = self.found.story.unbooked, self.replayed.story.unbooked
+        both = {*ours} & {*theirs}
+        lost = any(each.reported > each.filled for each in self.found.story.orders.values())
+        if lost or not both:
+            return ZERO  # a balance that holds what the journal lacks says nothing of swaps
+        last = max(both, key=lambda each: each[2])
+        return ours[last] - theirs[last]
 
 
 def parts(order: Order) -> Parts | None:

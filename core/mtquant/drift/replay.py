@@ -136,6 +136,9 @@ class _Nobody:
     def on_event(self, event: Event) -> None:
         """Pass over it."""
 
+    def on_signal(self, body: Mapping[str, Any]) -> None:
+        """Pass over it."""
+
     def on_decision(self, decision: Decision) -> None:
         """Pass over it."""
 

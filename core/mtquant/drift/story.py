@@ -129,7 +129,11 @@ class Order:
 
 
 class Story:
-    """Gathers signals, verdicts, orders and executions from entries, oldest first."""
+    """Gathers signals, verdicts, orders and executions from entries, oldest first.
+
+    ``unbooked`` is what of a balance no execution made, by the signal that was decided on then;
+    it is left out where an execution may be in one of both alone.
+    """
 
     def __init__(self) -> None:
         self.signals: dict[SignalKey, Heard] = {}
@@ -138,6 +142,8 @@ class Story:
         self.fills: list[tuple[int, Fill]] = []
         self._by_id: dict[str, Order] = {}
         self._newest: dict[tuple[str, str], Verdict] = {}
+        self.unbooked: dict[tuple[str, str, int], Decimal] = {}
+        self._booked, self._sent_until = ZERO, 0
         self._opener: dict[tuple[str, str], Order] = {}
         self._seen: set[tuple[str, str]] = set()
         self._numbers: Counter[tuple[str | int, ...]] = Counter()
@@ -156,6 +162,9 @@ class Story:
         signal = body["signal"]
         place = (signal["strategy_id"], signal["instrument"], parse_time(signal["time"]))
         self.verdicts[place].append(verdict)
+        account = (body.get("state") or {}).get("account")
+        if account is not None and parse_time(account["time"]) > self._sent_until:
+            self.unbooked[place] = Decimal(account["balance"]) - self._booked
         self._newest[body["account"], signal["instrument"]] = verdict
 
     def intent(self, time: int, entry: int, body: dict[str, Any]) -> None:
@@ -196,9 +205,12 @@ class Story:
             return
         self._seen.add((account, fill.execution_id))
         self.fills.append((entry, fill))
+        self._booked += fill.realized_profit - fill.commission
         order = self._by_id.get(fill.client_order_id or "")
         if order is None:
             order = self._protective(entry, account, fill)
+        else:
+            self._sent_until = fill.time
         order.fills.append(fill)
         if order.opens:
             self._opener[account, fill.instrument] = order
