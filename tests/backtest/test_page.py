@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.backtest.scenes import empty, hostile, result
 from tests.backtest.test_page_pack import column, unpacked
@@ -352,6 +352,7 @@ def test_no_results_make_no_page() -> None:
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(-(10**8), 10**8), min_size=1, max_size=200))
+@example([19_900] * 300 + [-100])
 def test_a_histogram_counts_every_trade_and_never_mixes_losers_with_winners(
     cents: list[int],
 ) -> None:
