@@ -20,6 +20,7 @@ TOO_LIKELY = 0.5
 """A probability of overfitting from which on the choice is no better than a coin's."""
 FEW_DAYS = 60
 _FINDINGS = 3
+_MONEY = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,7 +103,7 @@ def value_text(value: float | None) -> str:
     """Return a figure for a table: a dash where it isn't defined."""
     if value is None:
         return "\N{EN DASH}"
-    return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"  # noqa: PLR2004 - cents
+    return f"{value:,.2f}" if abs(value) >= _MONEY else f"{value:.3f}"
 
 
 def params_text(trial: Trial) -> str:
@@ -148,6 +149,8 @@ def _of_search(found: Found) -> list[str]:
     stable = found.stability
     if stable is not None and stable.neighbours and stable.tried < stable.neighbours:
         said.append(f"{stable.tried} of the optimum's {stable.neighbours} neighbours were tried.")
+    if stable is not None and stable.tried and stable.median is None:
+        said.append("None of the optimum's neighbours is a candidate: it stands alone.")
     if found.refused:
         reasons = dict.fromkeys(each.outcome.problem for each in found.refused)
         shown = "; ".join([*reasons][:_FINDINGS])

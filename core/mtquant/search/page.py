@@ -248,16 +248,15 @@ def _best(found: Found, top: int) -> str:
     names = [name for name in ("sharpe", "profit_factor", "net_profit") if name != by]
     rows = [
         (
-            params_text(each),
+            params_text(each) + ("" if each.value is not None else " (no candidate)"),
             value_text(each.outcome.figures.get(by)),
             *(value_text(each.outcome.figures.get(name)) for name in names),
             _percent(each, "max_drawdown"),
             str(each.outcome.trades),
-            each.outcome.problem or ("" if each.value is not None else "no candidate"),
         )
         for each in found.trials[:top]
     ]
-    head = ("Combination", by, *names, "max_drawdown", "trades", "")
+    head = ("Combination", by, *names, "max_drawdown", "trades")
     return f"<section><h2>The best {len(rows)}</h2>{_table(head, rows)}</section>"
 
 
