@@ -66,7 +66,7 @@ def table_of(  # noqa: PLR0913 - what a backtest is made of
     """
     return {
         "market": {"feed": "replay", "timeframe": timeframe, "source": dict(source)},
-        "brokers": {ACCOUNT: {"plugin": "paper", "prices": dict(source)} | dict(account or {})},
+        "brokers": {ACCOUNT: {"plugin": "paper"} | dict(account or {})},
         "strategies": {
             strategy: {"plugin": strategy, "symbols": list(symbols)} | dict(params or {})
         },
@@ -87,10 +87,14 @@ def without_risk(table: dict[str, Any], catalogue: Catalogue) -> None:
 def configure(table: dict[str, Any], changes: Sequence[str] = ()) -> Config:
     """Return the configuration that ``table`` and ``changes`` (KEY=VALUE) come to.
 
+    Orders are matched against the prices that the strategies hear, unless they name others.
     Raises ConfigError, which names the key, the value and the remedy.
     """
     for change in changes:
         change_setting(table, change)
+    account = table["brokers"].get(ACCOUNT)
+    if account is not None:
+        account.setdefault("prices", dict(table["market"]["source"]))
     return Config.read(table, "")
 
 

@@ -87,7 +87,8 @@ def backtest(asked: Asked) -> int:
     for each in differences:
         console.print(each, style="bold red", highlight=False, markup=False, soft_wrap=True)
     if not differences:
-        console.print(f"{asked.again}: the same to the cent", highlight=False, markup=False)
+        told = f"{asked.again}: the same to the cent"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     return 1 if differences else 0
 
 
