@@ -19,6 +19,8 @@ from mtquant.model import Fill, plain
 _CENT = Decimal("0.0001")
 """Money is booked to this; a share of a commission is off by so much."""
 _PLACES = 8
+_MOMENT_S = 0.01
+"""A fill that is sooner after its decision is told without the time between them."""
 _DIRECTIONS = {1: "long", -1: "short", 0: "flat"}
 
 
@@ -266,7 +268,7 @@ class Comparison:
         changed = self.evidence.terms(one.time, "slippage", "liquidity")
         reference = one.price - one.side.sign * ours.slip
         later = (one.fills[0].time - one.time) / SECOND
-        after = f" {later:,.2f} s later" if later > 0 else ""
+        after = f" {later:,.2f} s later" if later >= _MOMENT_S else ""
         moved = f"decided at {plain(reference)}, filled at {plain(one.price)}{after}"
         return Because(Cause.SLIPPAGE, changed or moved)
 

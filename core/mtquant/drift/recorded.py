@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from mtquant.chain import CARRIED, Row
-from mtquant.clock import format_time, parse_time
+from mtquant.clock import SECOND, format_time, parse_time
 from mtquant.drift.result import ZERO
 from mtquant.drift.story import Story
 from mtquant.errors import JournalError
@@ -68,8 +68,12 @@ class Span:
 
     def __str__(self) -> str:
         """Say it with its times."""
-        until = "the end" if self.until == _NEVER else format_time(self.until)
-        return f"{self.why}, {format_time(self.since)} to {until}"
+        until = "the end" if self.until == _NEVER else _second(self.until)
+        return f"{self.why}, {_second(self.since)} to {until}"
+
+
+def _second(time: int) -> str:
+    return format_time(time // SECOND * SECOND)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,7 +127,7 @@ def recorded(path: Path) -> Recorded:
     Its chain is followed first. Raises JournalError where there is none, it isn't what was
     written, or no engine has traded with it.
     """
-    folder = path.parent if path.name == PRESENT else path
+    folder = (path.parent if path.name == PRESENT else path).resolve()
     if not folder.is_dir():
         raise JournalError(f"{path}: no such folder. Name a state folder, or the {PRESENT} in one")
     if problem := verified(folder).problem:
@@ -245,8 +249,7 @@ class _Reader:
     def _started(self, row: Row, body: dict[str, Any]) -> None:
         if self.found.starts:
             since, why = self._stopped or (self._last, "it ended without a word")
-            told = f"the engine was down ({why})"
-            self.found.down.append(Span(since, row.time, told))
+            self.found.down.append(Span(since, row.time, why))
         self._stopped = None
         versions = {"mtquant": str(body.get("mtquant", "")), **body.get("plugins", {})}
         start = Start(time=row.time, config=dict(body["config"]), versions=versions)
