@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.search.scene import invented, prepared
 
-from mtquant.errors import ConfigError
+from mtquant.errors import ConfigError, MtquantError
 from mtquant.search.parts import Part
 from mtquant.search.state import Memory, State, StateFile, about
 from mtquant.search.trial import Outcome, Task, with_params
@@ -69,6 +69,16 @@ def test_a_search_of_something_else_is_refused_by_name(tmp_path: Path) -> None:
         StateFile(tmp_path / "s", ABOUT | {"prices": "c"})
     with pytest.raises(ConfigError, match="other seed"):
         StateFile(tmp_path / "s", ABOUT | {"seed": "1"})
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    state = StateFile(tmp_path / "s", ABOUT)
+    other = sqlite3.connect(tmp_path / "s", isolation_level=None)
+    other.execute("DROP TABLE outcomes")
+    with pytest.raises(MtquantError, match="can't be written"):
+        state.put(TASK, whole())
+    other.close()
+    state.close()
 
 
 def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:

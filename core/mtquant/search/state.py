@@ -1,7 +1,7 @@
 """What a search has found so far, in one SQLite file: it goes on where it stopped.
 
-Every outcome is committed when it comes, so that nothing but what was being tried is lost with the
-process, or the power.
+Every outcome is committed when it comes, so that a process that is killed loses nothing but what it
+was trying; where the power fails, the last few may be tried again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtquant.backtest.run import Prepared, digest
-from mtquant.errors import ConfigError
+from mtquant.errors import ConfigError, MtquantError
 from mtquant.model.arrays import BarArrays
 from mtquant.search.parts import Part
 from mtquant.search.trial import Outcome, Task
@@ -113,6 +113,9 @@ class StateFile:
         there = {name for (name,) in self._file.execute("SELECT name FROM sqlite_master")}
         if there and "outcomes" not in there:
             raise ConfigError("--state", f"{self._path} is another program's", _REMEDY)
+        # An outcome a millisecond: the disk isn't waited for, and a broken file is impossible.
+        self._file.execute("PRAGMA journal_mode = WAL")
+        self._file.execute("PRAGMA synchronous = NORMAL")
         self._file.executescript(_TABLES)
         kept = dict(self._file.execute("SELECT name, value FROM about"))
         wanted = {"format": FORMAT} | dict(about)
@@ -132,7 +135,10 @@ class StateFile:
         return next(_outcomes(rows), None)
 
     def put(self, task: Task, outcome: Outcome) -> None:
-        """Keep what ``task`` came to; it is on disk when this returns."""
+        """Keep what ``task`` came to, whatever becomes of this process.
+
+        Raises MtquantError where the file can't be written.
+        """
         row = (
             task.key,
             _name(task.part),
@@ -143,7 +149,10 @@ class StateFile:
             outcome.time.astype("<i8").tobytes(),
             outcome.equity.astype("<f8").tobytes(),
         )
-        self._file.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        try:
+            self._file.execute(_INSERT, row)
+        except sqlite3.Error as error:
+            raise MtquantError(f"{self._path} can't be written: {error}") from None
 
     def tried(self, part: Part | None) -> list[Outcome]:
         """Return all outcomes on ``part``, in the order of their keys."""
@@ -162,6 +171,7 @@ class StateFile:
         self._file.close()
 
 
+_INSERT = "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT = "SELECT figures, trades, problem, daily, time, equity FROM outcomes"
 
 
