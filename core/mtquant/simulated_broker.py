@@ -49,7 +49,7 @@ from mtquant.model import (
     Stream,
     StreamHealth,
 )
-from mtquant.simulated_store import Store
+from mtquant.simulated_store import Recorded, Store
 from mtquant.symbols import unknown_instrument
 
 _Named = TypeVar("_Named", Instrument, Quote, Position, Fill, OrderReport)
@@ -125,8 +125,8 @@ class SimulatedBroker(Broker):
             yield
         self.wake()
 
-    def recorded(self, after: int, limit: int) -> list[tuple[int, str, Fill | None]]:
-        """Return (sequence, order id, execution or None) after a sequence, oldest first."""
+    def recorded(self, after: int, limit: int) -> list[Recorded]:
+        """Return what changed after a sequence, oldest first."""
         found = self._store.changes(after, limit)
         self._store.refresh(self.exchange)  # it may lag behind what was just read
         return found
@@ -329,11 +329,12 @@ class SimulatedBroker(Broker):
                 self.sync()
         found = self.recorded(after, limit + 1)
         page = found[:limit]
-        newest = dict.fromkeys(order_id for _, order_id, _ in page)
+        newest = dict.fromkeys(each.order_id for each in page if each.order_id is not None)
         return Changes(
-            cursor=str(page[-1][0] if page else after),
+            cursor=str(page[-1].seq if page else after),
             orders=tuple(self.theirs(self.exchange.orders[each]) for each in newest),
-            fills=tuple(self.theirs(fill) for _, _, fill in page if fill is not None),
+            fills=tuple(self.theirs(each.fill) for each in page if each.fill is not None),
+            cash_flows=tuple(each.cash_flow for each in page if each.cash_flow is not None),
             more=len(found) > limit,
         )
 

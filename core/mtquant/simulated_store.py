@@ -17,6 +17,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from pydantic import TypeAdapter
 
 from mtquant.errors import ErrorCode, Outcome, Refused, Retry
 from mtquant.exchange import Change, Exchange, Snapshot
-from mtquant.model import Fill, OrderReport, Position, to_json
+from mtquant.model import CashFlow, Fill, OrderReport, Position, to_json
 
 ORDER, FILL, POSITION = TypeAdapter(OrderReport), TypeAdapter(Fill), TypeAdapter(Position)
+FLOW = TypeAdapter(CashFlow)
 BUSY_S = 5
 """How long another process may hold the account before a call fails; clients wait longer."""
 _LATEST = 2**63 - 1
@@ -40,8 +42,19 @@ CREATE TABLE IF NOT EXISTS changes (
     seq INTEGER PRIMARY KEY, order_id TEXT NOT NULL, fill TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS fills_by_order ON changes (order_id) WHERE fill IS NOT NULL;
+CREATE TABLE IF NOT EXISTS cash_flows (seq INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS positions (position_id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """One entry of what changed: an order's, with its execution if it is one, or a cash flow."""
+
+    seq: int
+    order_id: str | None
+    fill: Fill | None
+    cash_flow: CashFlow | None
 
 
 class Store:
@@ -132,7 +145,10 @@ class Store:
         if version == self._version:
             return
         balance, numbered = self.get("balance"), self.get("numbered")
-        (seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()
+        (seq,) = self._db.execute(
+            "SELECT max(coalesce((SELECT max(seq) FROM changes), 0), "
+            "coalesce((SELECT max(seq) FROM cash_flows), 0))"
+        ).fetchone()
         orders = self._db.execute("SELECT body FROM orders ORDER BY rowid")
         positions = self._db.execute("SELECT body FROM positions ORDER BY rowid")
         exchange.restore(
@@ -154,6 +170,10 @@ class Store:
     def _write(self, exchange: Exchange, changes: list[Change], time: int) -> None:
         for change in changes:
             what = change.what
+            if isinstance(what, CashFlow):
+                body = to_json(FLOW.dump_python(what, mode="json"))
+                self._db.execute("INSERT INTO cash_flows VALUES (?, ?)", (change.seq, body))
+                continue
             if isinstance(what, Fill):
                 row = (change.seq, what.order_id, to_json(FILL.dump_python(what, mode="json")))
                 self._db.execute("INSERT INTO changes VALUES (?, ?, ?)", row)
@@ -173,13 +193,22 @@ class Store:
         for key, value in figures.items():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
 
-    def changes(self, since: int, limit: int) -> list[tuple[int, str, Fill | None]]:
-        """Return (sequence, order id, execution or None) after ``since``, oldest first."""
+    def changes(self, since: int, limit: int) -> list[Recorded]:
+        """Return what changed after ``since``, oldest first."""
         rows = self._db.execute(
-            "SELECT seq, order_id, fill FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
-            (since, limit),
+            "SELECT seq, order_id, fill, NULL FROM changes WHERE seq > ? UNION ALL "
+            "SELECT seq, NULL, NULL, body FROM cash_flows WHERE seq > ? ORDER BY seq LIMIT ?",
+            (since, since, limit),
         )
-        return [(seq, order, fill and FILL.validate_json(fill)) for seq, order, fill in rows]
+        return [
+            Recorded(
+                seq=seq,
+                order_id=order_id,
+                fill=fill and FILL.validate_json(fill),
+                cash_flow=flow and FLOW.validate_json(flow),
+            )
+            for seq, order_id, fill, flow in rows
+        ]
 
     def fills(
         self, since: int, order_id: str | None, instrument: str | None, limit: int

@@ -18,6 +18,7 @@ from mtquant.errors import ErrorCode, Refused
 from mtquant.exchange import Exchange, ExchangeSettings, Snapshot
 from mtquant.exchange.record import PROTECTIVE
 from mtquant.model import (
+    CashFlow,
     CloseRequest,
     Fill,
     ModifyRequest,
@@ -810,7 +811,7 @@ def test_money_positions_and_orders_are_conserved(
         with suppress(Refused):
             act(made, number, action)
         changes = made.take_changes()
-        gained = D(0)
+        gained = paid = D(0)
         for change in changes:
             seq += 1
             assert change.seq == seq
@@ -824,13 +825,16 @@ def test_money_positions_and_orders_are_conserved(
                     assert what.side.sign * (report.limit_price - what.price) >= 0
                 if what.reason is not None:
                     closed_by[str(what.position_id)].add(what.reason)
+            elif isinstance(what, CashFlow):
+                paid += what.amount
             elif what.status.terminal:
                 assert what.order_id not in ended
                 ended.add(what.order_id)
             else:
                 assert what.quantity == what.filled_quantity + what.remaining_quantity
         booked += gained
-        swaps += made.balance - before - gained
+        swaps += paid
+        assert made.balance == before + gained + paid
         check(made, held)
     assert made.balance == booked + swaps
     again = exchange(EUR, JPY, **{key: each for key, each in table.items() if each is not None})

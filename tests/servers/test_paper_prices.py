@@ -13,7 +13,15 @@ from mtquant.clock import SECOND, ManualClock, parse_time
 from mtquant.contract import Broker
 from mtquant.errors import BrokerError, OutcomeUnknown, Refused
 from mtquant.exchange import PaperSettings
-from mtquant.model import OrderRequest, OrderType, PriceSide, Side, Stream, Timeframe
+from mtquant.model import (
+    CashFlowKind,
+    OrderRequest,
+    OrderType,
+    PriceSide,
+    Side,
+    Stream,
+    Timeframe,
+)
 from mtquant.plugins import load_catalogue
 from mtquant.wire import Remote, serve
 from mtquant_paper_server.broker import PaperBroker
@@ -186,3 +194,29 @@ async def test_swaps_survive_a_restart(tmp_path: Path) -> None:
         assert (await account.get_account()).balance == balance
         (again,) = (await account.get_positions()).positions
         assert again.swap == position.swap
+
+
+async def test_swaps_are_told_as_financing_and_the_balance_moves_by_what_is_told(
+    tmp_path: Path,
+) -> None:
+    table = {"swap_long": "-1", "history": 1, "commission_per_million": "20"}
+    prices = {"plugin": "walk", "timeframe": "H1", "bars": 200}
+    with closing(paper(tmp_path, prices, **table)) as account:
+        before = (await account.get_account()).balance
+        first = (await account.get_changes()).cursor
+        await account.place_order(order("a", quantity=D(100_000)))
+        now = (await account.get_health()).time
+        await account.advance_clock(now + 72 * 3600 * SECOND)
+        balance = (await account.get_account()).balance
+        (position,) = (await account.get_positions()).positions
+        told = await account.get_changes(first)
+    assert {each.kind for each in told.cash_flows} == {CashFlowKind.FINANCING}
+    assert sum(each.amount for each in told.cash_flows) == position.swap
+    earned = sum(each.realized_profit - each.commission for each in told.fills)
+    assert balance - before == earned + position.swap
+    with closing(paper(tmp_path, prices, **table)) as account:  # and again after a restart
+        again = await account.get_changes(first)
+        assert again.cash_flows == told.cash_flows
+        assert (await account.get_changes(again.cursor)).cash_flows == ()
+        pages = await account.get_changes(first, limit=2)
+        assert pages.more

@@ -19,6 +19,7 @@ from mtquant.exchange.rates import Path
 from mtquant.model import (
     Account,
     Advanced,
+    CashFlow,
     Changes,
     CloseRequest,
     Fill,
@@ -227,10 +228,14 @@ class Venue:
         self._pending += self.exchange.take_changes()
         waiting = [each for each in self._pending if each.seq > after]
         page, self._pending = waiting[:_PAGE], waiting[_PAGE:]
-        newest = dict.fromkeys(each.what.order_id for each in page)
+        told = [each.what for each in page]
+        newest = dict.fromkeys(
+            each.order_id for each in told if isinstance(each, OrderReport | Fill)
+        )
         return Changes(
             cursor=str(page[-1].seq if page else after),
             orders=tuple(self.exchange.orders[each] for each in newest),
-            fills=tuple(each.what for each in page if isinstance(each.what, Fill)),
+            fills=tuple(each for each in told if isinstance(each, Fill)),
+            cash_flows=tuple(each for each in told if isinstance(each, CashFlow)),
             more=bool(self._pending),
         )

@@ -14,6 +14,7 @@ from mtquant.exchange.matching import STOPS, Span
 from mtquant.exchange.record import PROTECTIVE, ZERO, Snapshot
 from mtquant.exchange.settings import ExchangeSettings
 from mtquant.model import (
+    CashFlowKind,
     Fill,
     OrderReport,
     OrderRequest,
@@ -118,6 +119,8 @@ class Execution(Books):
             ) * (3 if triple else 1)
             self.balance += earned
             self.touched = True
+            if earned:
+                self._record.pay(CashFlowKind.FINANCING, earned, now)
             self._positions.open[position.position_id] = replace(
                 position, swap=position.swap + earned
             )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from mtquant.model import (
+    CashFlow,
+    CashFlowKind,
     Fill,
     OrderReport,
     OrderRequest,
@@ -24,10 +26,10 @@ PROTECTIVE = frozenset({Reason.STOP_LOSS, Reason.TAKE_PROFIT, Reason.TRAILING_ST
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry of the gapless record of what changed: an order's new state, or an execution."""
+    """One entry of the gapless record: an order's new state, an execution, or a cash flow."""
 
     seq: int
-    what: OrderReport | Fill
+    what: OrderReport | Fill | CashFlow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +182,11 @@ class Record:
         )
         return self.orders[fill.order_id]
 
+    def pay(self, kind: CashFlowKind, amount: Decimal, time: int) -> None:
+        """Note money that came, or left where ``amount`` is below zero, without an execution."""
+        flow = CashFlow(cash_flow_id=f"C{self.seq + 1}", kind=kind, amount=amount, time=time)
+        self._note(flow)
+
     def protecting(self, symbol: str, position_id: str) -> dict[Reason, str]:
         """Return the working orders that protect a position, by what they are for."""
         found: dict[Reason, str] = {}
@@ -189,7 +196,7 @@ class Record:
                 found[report.reason] = order_id
         return found
 
-    def _note(self, what: OrderReport | Fill) -> None:
+    def _note(self, what: OrderReport | Fill | CashFlow) -> None:
         self.seq += 1
         self._changes.append(Change(self.seq, what))
 

@@ -329,7 +329,9 @@ class Account:
         for each in changes:
             if isinstance(each.what, OrderReport):
                 self._reported(each.what)
-            elif each.what.order_id in fills:  # an order's executions at one price are one fill
+            elif (
+                isinstance(each.what, Fill) and each.what.order_id in fills
+            ):  # an order's executions at one price are one fill
                 self._filled(each.what.order_id, fills.pop(each.what.order_id))
 
     def _reported(self, report: OrderReport) -> None:
