@@ -99,6 +99,7 @@ def test_looking_at_the_test_part_again_is_warned_of(tmp_path: Path) -> None:
         [each for each in answer["warnings"] if "looked at" in each] for answer in (first, again)
     ]
     assert [len(each) for each in warned] == [0, 1]
+    assert any("too few to judge by" in each for each in first["warnings"])
 
 
 def test_no_candidate_ends_with_1() -> None:

@@ -13,12 +13,14 @@ from mtquant.errors import ConfigError, MtquantError
 from mtquant.search.api import searching
 from mtquant.search.executors import DEATHS, Here, Processes, executor_of, packed, unpacked
 from mtquant.search.finding import Found, Searcher
+from mtquant.search.space import Axis, Space
 from mtquant.search.state import Memory, StateFile
 from mtquant.search.trial import Bench, Outcome, Task
 
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
+from mtquant.search.space import Axis, Space
 from mtquant.search.state import StateFile
 from mtquant.search.executors import Here
 from mtquant.search.finding import Searcher
@@ -152,6 +154,8 @@ def test_an_error_of_ours_in_a_worker_is_told_and_leaves_nothing_running() -> No
 def test_a_cluster_that_loses_a_worker_finds_what_one_process_finds() -> None:
     distributed = pytest.importorskip("distributed")
     whole = prepared(bars=300)
+    axes = [Axis("fast", tuple(range(2, 8))), Axis("slow", (8, 9, 10, 11))]
+    many = wanted(space=Space.of(axes))
     killed: list[int] = []
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
@@ -164,11 +168,12 @@ def test_a_cluster_that_loses_a_worker_finds_what_one_process_finds() -> None:
                 killed.append(pids[0])
                 os.kill(pids[0], signal.SIGKILL)
 
-        with searching(whole, wanted(), on=f"dask://{address}", progress=kill) as searcher:
+        with searching(whole, many, on=f"dask://{address}", progress=kill) as searcher:
             found = searcher.find()
     assert len(set(pids)) == 2
     assert killed == pids[:1]
-    with searching(whole, wanted(), workers=1) as searcher:
+    assert len(found.trials) == 24
+    with searching(whole, many, workers=1) as searcher:
         assert summary(found) == summary(searcher.find())
 
 

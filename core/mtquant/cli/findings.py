@@ -95,7 +95,7 @@ def _show_split(console: Console, split: Holdout, by: str) -> None:
     console.print(table)
     if split.test is not None:
         columns = [by, "net_profit", "max_drawdown"]
-        table = _table("The test, looked at once", ["", *columns, "trades"])
+        table = _table("The test", ["", *columns, "trades"])
         figures = [_figure(split.test, name) for name in columns]
         trades = str(split.test.outcome.trades)
         table.add_row(split.test.outcome.problem or params_text(split.test), *figures, trades)

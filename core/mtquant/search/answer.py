@@ -9,7 +9,7 @@ from typing import Any
 from mtquant.backtest.run import Prepared
 from mtquant.clock import format_time, seeded
 from mtquant.search.chance import PERCENTS, Chances, bootstrapped_returns, shuffled_trades
-from mtquant.search.finding import Found, Trial
+from mtquant.search.finding import MIN_TRADES, Found, Trial
 from mtquant.search.forward import Holdout, WalkForward
 from mtquant.search.parts import Part
 from mtquant.search.trial import Bench, Task
@@ -121,6 +121,9 @@ def _warnings(answer: Answer) -> list[str]:
             f"The test part has been looked at {times} before. Each look makes it less of a test: "
             "what is chosen after it is fitted to it too."
         )
+    test = None if answer.split is None else answer.split.test
+    if test is not None and test.outcome.trades < MIN_TRADES:
+        said.append(f"The test part has {test.outcome.trades} closed trades: too few to judge by.")
     if answer.forward is not None:
         empty = sum(each.outside is None for each in answer.forward.stretches)
         if empty:
@@ -142,7 +145,7 @@ def _of_search(found: Found) -> list[str]:
     if found.overfit is not None and found.overfit.probability >= TOO_LIKELY:
         said.append(
             f"The probability of overfitting is {found.overfit.probability:.2f}: what was best in "
-            "one half of the days was below the median in the other."
+            "one half of the days was below the median in the other at least as often as not."
         )
     if found.best is not None and found.best.outcome.daily.size < FEW_DAYS:
         said.append(f"There are {found.best.outcome.daily.size} days: too few for ratios of days.")

@@ -105,7 +105,6 @@ def _uniform(rng: Random, rows: int, columns: int) -> Floats:
 def _stationary(rng: Random, rows: int, length: int, mean: float) -> NDArray[np.int64]:
     """Return the places of the days of each draw, of shape (rows, length)."""
     fresh = _uniform(rng, rows, length) < 1 / mean
-    fresh[:, 0] = True
     first = (_uniform(rng, rows, length) * length).astype(np.int64)
     at = np.arange(length)
     begun = np.maximum.accumulate(np.where(fresh, at, 0), axis=1)
