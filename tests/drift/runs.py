@@ -110,9 +110,10 @@ def never(_kind: str, _body: dict[str, Any]) -> bool:
 class Run:
     """A run over a table's prices into ``folder``.
 
-    ``live``: the journal says that its bars came from a live feed. ``acts`` are done after the
-    steps of those numbers, ``late`` are steps whose bars only warm up, and between the two steps
-    of ``down`` the engine doesn't run. ``said`` is another configuration for the journal.
+    ``live``: the journal says that its bars came from a live feed. It ``stops`` after so many
+    steps. ``acts`` are done after the steps of those numbers, ``late`` are steps whose bars only
+    warm up, and between the two steps of ``down`` the engine doesn't run. ``said`` is another
+    configuration for the journal.
     """
 
     folder: Path
@@ -120,12 +121,15 @@ class Run:
     live: bool = False
     source: Source[Any] | None = None
     first: int = 0
+    stops: int = 1 << 30
     acts: Mapping[int, Callable[[Writing], None]] = field(default_factory=dict)
     late: Sequence[int] = ()
     down: tuple[int, int] = (-1, -1)
     loses: Callable[[str, dict[str, Any]], bool] = never
     said: dict[str, Any] | None = None
     venue: type[Venue] = Venue
+    _told: list[tuple[int, Sequence[Bar]]] = field(default_factory=list)
+    _missed: list[tuple[int, Sequence[Bar]]] = field(default_factory=list)
 
     def write(self) -> Path:
         config = Config.read(self.table, "")
@@ -143,7 +147,7 @@ class Run:
         shell = Writing(decider, venue, clock, config.preference, Unheard())
         shell.entries = shell.desk._journal = shell._withdrawal._journal = self.entries
         self.about = self.about_it()
-        for number, (time, bars) in enumerate(prepared.steps):
+        for number, (time, bars) in enumerate(prepared.steps[: self.stops]):
             if number < self.first:
                 self._warm_up(shell, time, bars, prepared.steps[self.first][0])
                 continue
@@ -182,18 +186,19 @@ class Run:
             shell.step(time, bars)
             return
         since, until = self.down
+        if number <= since:
+            self._told.append((time, bars))
         if since < number < until:
             self._missed.append((time, bars))
             return
-        if number == since:
-            self._missed: list[tuple[int, Sequence[Bar]]] = []
         if number == until:
-            # It starts half a bar before, and is told what it missed.
+            # It starts half a bar before, and is told all of the history, and what it missed.
             shell.clock.set(time - HOUR // 2)
             self.entries.append("started", self.about)
-            for missed, old in self._missed:
+            for _, old in (*self._told, *self._missed):
                 for bar in old:
                     self.entries.append("bar", bar_body(bar, traded=False))
+            for missed, old in self._missed:
                 shell.warm_up(missed, old)
         moved = shell.venue.move(time)
         traded = number not in self.late

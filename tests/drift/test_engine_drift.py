@@ -196,7 +196,7 @@ def test_a_live_run_is_replayed_from_its_journal(tmp_path: Path) -> None:
     named = {each["cause"] for each in found["by_cause"]}
     assert named <= {"slippage", "late_bar", "data", "equity", "conversion"}
 
-    time.sleep(5)
+    time.sleep(3)
     run_until(tmp_path, found["fills"]["recorded"] + 10)
     _, found = drifted(tmp_path)
     assert "engine_down" in {each["cause"] for each in found["by_cause"]}

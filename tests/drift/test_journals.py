@@ -88,7 +88,7 @@ def test_a_live_feed_writes_each_bar_and_whether_it_traded(tmp_path: Path) -> No
     engine.journal.close()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(PRICE, PRICE, PRICE, PRICE), min_size=1, max_size=5))
 def test_bars_come_back_to_the_last_digit(
     tmp_path_factory: pytest.TempPathFactory, prices: list[tuple[float, float, float, float]]
@@ -269,7 +269,7 @@ def test_a_run_that_cant_be_played_again_says_why(
 
 
 @given(st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_whatever_a_body_holds_only_our_own_errors_come_out(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

@@ -310,14 +310,16 @@ def _other_quotes(
     found: Recorded, replayed: Replayed, signs: dict[str, list[tuple[int, str]]]
 ) -> None:
     """Compare the mid prices that both decided on at the same time."""
+    steps = {
+        symbol: Decimal(terms["price_step"]) for (_, symbol), terms in found.story.terms.items()
+    }
     for key, verdicts in found.story.verdicts.items():
         others = replayed.story.verdicts.get(key, [])
         for one, other in zip(verdicts, others, strict=False):
             if one.quote is None or other.quote is None:
                 continue
-            step = Decimal(one.body["state"]["instrument"]["price_step"])
             gap = abs(sum(one.quote, ZERO) - sum(other.quote, ZERO)) / 2
-            if gap > step:  # bid and ask are each rounded
+            if gap > steps[key[1]]:  # bid and ask are each rounded
                 seen = f"{_sides(one.quote)}, in the replay {_sides(other.quote)}"
                 why = f"at {format_time(one.time)} bid/ask were {seen}"
                 signs.setdefault(key[1], []).append((one.time, why))

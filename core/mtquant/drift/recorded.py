@@ -164,7 +164,7 @@ class _Reader:
             "step": self._step,
             "bar": self._bar,
             "signal": lambda row, body: found.story.signal(row.seq, body),
-            "verdict": lambda row, body: found.story.verdict(row.time, row.seq, body),
+            "verdict": lambda row, body: found.story.verdict(row.time, body),
             "intent": self._intent,
             "order": lambda _, body: found.story.report(body),
             "fill": self._fill,

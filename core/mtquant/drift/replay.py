@@ -94,7 +94,7 @@ class _Telling(Decider):
             if isinstance(effect, Record) and effect.kind == "signal":
                 self.story.signal(0, effect.body)
             elif isinstance(effect, Record) and effect.kind == "verdict":
-                self.story.verdict(self.book.time, 0, effect.body)
+                self.story.verdict(self.book.time, effect.body)
             elif isinstance(effect, Submit | Close):
                 self.story.intent(self.book.time, 0, _intent(effect))
         return effects
@@ -328,11 +328,13 @@ def play(prepared: Prepared, found: Recorded, quotes: Quotes) -> Replayed:
 
 def _steps(desk: _Desk, prepared: Prepared, found: Recorded, done: Replayed) -> None:
     """Play the steps that the run came to, and each person's act after the step it came after."""
-    first, heard = _begin(prepared, found), _heard(found)
+    heard = _heard(found)
+    first = _begin(prepared, found, heard)
+    last = max(heard) if found.live else found.step
     acts = deque(found.acts)
     begun = False
     for time, bars in prepared.steps:
-        if time > _last(found):
+        if time > last:
             break
         if time < first:
             desk.warm_up(time, bars)
@@ -357,7 +359,7 @@ def _persons(
             done.unreplayed.append(problem)
 
 
-def _begin(prepared: Prepared, found: Recorded) -> int:
+def _begin(prepared: Prepared, found: Recorded, heard: Mapping[int, int]) -> int:
     """Return the time of the first step that was traded, or could have been."""
     steps = prepared.steps
     if not found.live:
@@ -369,7 +371,7 @@ def _begin(prepared: Prepared, found: Recorded) -> int:
         for told in known.values()
         if told.traded
     ]
-    return min(traded, default=_last(found) + 1)
+    return min(traded, default=max(heard) + 1)
 
 
 def _heard(found: Recorded) -> dict[int, int]:
@@ -380,8 +382,3 @@ def _heard(found: Recorded) -> dict[int, int]:
             ended = told.bar.time + told.bar.timeframe.seconds * 1_000_000_000
             heard[ended] = max(ended, min(told.time, heard.get(ended, told.time)))
     return heard
-
-
-def _last(found: Recorded) -> int:
-    """Return the time of the last step of the run."""
-    return max(_heard(found)) if found.live else found.step

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from statistics import median
@@ -78,12 +79,10 @@ def _flat(value: Any, where: str = "") -> Iterator[tuple[str, object]]:  # noqa:
 
 def _same(value: object) -> object:
     """Return what is equal for values that mean the same: 0.5, "0.50" and 5e-1."""
-    if isinstance(value, bool) or value is None:
-        return value
-    try:
-        return Decimal(str(value)).normalize()
-    except InvalidOperation:
-        return json.dumps(value, sort_keys=True)
+    if not isinstance(value, bool):
+        with suppress(InvalidOperation):
+            return Decimal(str(value)).normalize()
+    return json.dumps(value, sort_keys=True)
 
 
 def _said(value: object) -> str:
@@ -199,24 +198,13 @@ def _terms(found: Recorded, account: str) -> dict[str, Any]:
     table: dict[str, Any] = {"plugin": "paper", "instruments": {}}
     if (opening := found.openings.get(account)) is not None:
         table["currency"] = opening.currency
-    for symbol, spreads in _spreads(found, account).items():
-        state, wide = spreads[-1][0]["instrument"], median(each for _, each in spreads)
-        pip = Decimal(state["pip_size"])
-        terms = {name: state[name] for name in _OF_INSTRUMENT if state.get(name) is not None}
-        terms["spread_pips"] = plain(wide / pip)
-        terms["minimum_stop_pips"] = plain(Decimal(state["minimum_stop_distance"]) / pip)
+    for (name, symbol), spreads in found.story.spreads.items():
+        if name != account:
+            continue
+        known = found.story.terms[account, symbol]
+        pip = Decimal(known["pip_size"])
+        terms = {key: known[key] for key in _OF_INSTRUMENT if known.get(key) is not None}
+        terms["spread_pips"] = plain(median(spreads) / pip)
+        terms["minimum_stop_pips"] = plain(Decimal(known["minimum_stop_distance"]) / pip)
         table["instruments"][symbol] = terms
     return table
-
-
-def _spreads(found: Recorded, account: str) -> dict[str, list[tuple[Any, Decimal]]]:
-    """Return by symbol each state that was decided on, and the spread then."""
-    spreads: dict[str, list[tuple[Any, Decimal]]] = {}
-    for verdicts in found.story.verdicts.values():
-        for each in verdicts:
-            if each.quote is None or each.body["account"] != account:
-                continue
-            bid, ask = each.quote
-            symbol = each.body["signal"]["instrument"]
-            spreads.setdefault(symbol, []).append((each.body["state"], ask - bid))
-    return spreads

@@ -48,43 +48,21 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The gate's decision, as the journal keeps it."""
+    """The gate's decision on the signal of ``origin``, a time.
+
+    ``objection`` is the check that refused or made smaller, with its limit and what it saw, or the
+    gate's sentence. ``quote`` are the bid and the ask, ``equity`` the equity in the account's
+    currency that were decided on.
+    """
 
     time: int
-    entry: int
-    body: dict[str, Any]
-
-    @property
-    def approved(self) -> bool:
-        """Tell whether the order might be sent."""
-        return bool(self.body["approved"])
-
-    @property
-    def code(self) -> str:
-        """Why not, in one word."""
-        return str(self.body.get("code", ""))
-
-    @property
-    def quote(self) -> tuple[Decimal, Decimal] | None:
-        """The bid and the ask that were decided on."""
-        quote = (self.body.get("state") or {}).get("quote")
-        return None if quote is None else (Decimal(quote["bid"]), Decimal(quote["ask"]))
-
-    @property
-    def equity(self) -> Decimal | None:
-        """The equity that was decided on, in the account's currency."""
-        account = (self.body.get("state") or {}).get("account")
-        return None if account is None else Decimal(account["equity"])
-
-    @property
-    def objection(self) -> str:
-        """The check that refused or made smaller, with its limit and what it saw."""
-        for each in self.body.get("findings") or ():
-            if each["verdict"] != "approved":
-                seen = f", saw {each['observed']}" if each.get("observed") else ""
-                limit = f" (limit {each['limit']}{seen})" if each.get("limit") else ""
-                return f"{each['check']}: {each['message'] or each['code']}{limit}"
-        return str(self.body.get("message") or self.code)
+    strategy_id: str
+    origin: int
+    approved: bool
+    code: str
+    objection: str
+    quote: tuple[Decimal, Decimal] | None
+    equity: Decimal | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,8 +109,9 @@ class Order:
 class Story:
     """Gathers signals, verdicts, orders and executions from entries, oldest first.
 
-    ``unbooked`` is what of a balance no execution made, by the signal that was decided on then;
-    it is left out where an execution may be in one of both alone.
+    ``terms`` are the newest of each account's instruments that were decided on, ``spreads`` their
+    spreads then. ``unbooked`` is what of a balance no execution made, by the signal that was
+    decided on then; it is left out where an execution may be in one of both alone.
     """
 
     def __init__(self) -> None:
@@ -142,6 +121,8 @@ class Story:
         self.fills: list[tuple[int, Fill]] = []
         self._by_id: dict[str, Order] = {}
         self._newest: dict[tuple[str, str], Verdict] = {}
+        self.terms: dict[tuple[str, str], dict[str, Any]] = {}
+        self.spreads: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
         self.unbooked: dict[tuple[str, str, int], Decimal] = {}
         self._booked, self._sent_until = ZERO, 0
         self._opener: dict[tuple[str, str], Order] = {}
@@ -156,25 +137,40 @@ class Story:
         key = SignalKey(*place, self._numbers[place])
         self.signals[key] = Heard(signal=signal, entry=entry)
 
-    def verdict(self, time: int, entry: int, body: dict[str, Any]) -> None:
+    def verdict(self, time: int, body: dict[str, Any]) -> None:
         """Take a decision of the gate in."""
-        verdict = Verdict(time=time, entry=entry, body=body)
-        signal = body["signal"]
-        place = (signal["strategy_id"], signal["instrument"], parse_time(signal["time"]))
+        signal, state, account = body["signal"], body.get("state") or {}, body["account"]
+        symbol = signal["instrument"]
+        money, quote = state.get("account"), state.get("quote")
+        verdict = Verdict(
+            time=time,
+            strategy_id=signal["strategy_id"],
+            origin=parse_time(signal["time"]),
+            approved=bool(body["approved"]),
+            code=str(body.get("code", "")),
+            objection=_objection(body),
+            quote=None if quote is None else (Decimal(quote["bid"]), Decimal(quote["ask"])),
+            equity=None if money is None else Decimal(money["equity"]),
+        )
+        place = (verdict.strategy_id, symbol, verdict.origin)
         self.verdicts[place].append(verdict)
-        account = (body.get("state") or {}).get("account")
-        if account is not None and parse_time(account["time"]) > self._sent_until:
-            self.unbooked[place] = Decimal(account["balance"]) - self._booked
-        self._newest[body["account"], signal["instrument"]] = verdict
+        self._newest[account, symbol] = verdict
+        if "instrument" in state:
+            self.terms[account, symbol] = state["instrument"]
+        if verdict.quote is not None:
+            bid, ask = verdict.quote
+            self.spreads[account, symbol].append(ask - bid)
+        if money is not None and parse_time(money["time"]) > self._sent_until:
+            self.unbooked[place] = Decimal(money["balance"]) - self._booked
 
     def intent(self, time: int, entry: int, body: dict[str, Any]) -> None:
         """Take in an order that is about to be sent."""
         request, symbol, account = body["request"], body["instrument"], body["account"]
         verdict = self._newest.get((account, symbol))
         person = str(body.get("person") or "")
-        origin = 0 if person or verdict is None else parse_time(verdict.body["signal"]["time"])
+        origin = 0 if person or verdict is None else verdict.origin
         # Where several strategies agree, the gate knows them by all their names.
-        strategy = person or (verdict and verdict.body["signal"]["strategy_id"]) or ""
+        strategy = person or (verdict.strategy_id if verdict else "")
         what = "open" if body["opens"] else "close"
         order = Order(
             key=self._key(strategy, symbol, origin, what),
@@ -247,6 +243,15 @@ class Story:
         place = (strategy, symbol, origin, what)
         self._numbers[place] += 1
         return OrderKey(*place, self._numbers[place])
+
+
+def _objection(body: dict[str, Any]) -> str:
+    for each in body.get("findings") or ():
+        if each["verdict"] != "approved":
+            seen = f", saw {each['observed']}" if each.get("observed") else ""
+            limit = f" (limit {each['limit']}{seen})" if each.get("limit") else ""
+            return f"{each['check']}: {each['message'] or each['code']}{limit}"
+    return str(body.get("message") or body.get("code", ""))
 
 
 def _price(text: str | None) -> Decimal | None:
