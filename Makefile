@@ -94,6 +94,7 @@ bench: .venv/.dev ## Measure, each figure as a ratio to a named reference
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/load.py
 	$(BIN)/python benchmarks/push.py
+	$(BIN)/python benchmarks/backtest_speed.py
 
 clean: ## Remove what the targets made
 	rm -rf .venv .mcp-conformance site mtquant-demo .mypy_cache .ruff_cache .import_linter_cache .hypothesis

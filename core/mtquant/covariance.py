@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +65,51 @@ class Covariance:
                 length = bar.timeframe.seconds * SECOND
                 spans = min(max((bar.time - before[0]) // length, 1), max(_DAY // length, 1))
                 self._fresh[number] = math.log(bar.close / before[1]) / math.sqrt(spans)
+
+    def bars(self, bars: Iterable[Bar]) -> None:
+        """Take in closed bars, each of another time: as :meth:`bar` of one after the other.
+
+        A series of the only instrument there is takes a fraction of the time.
+        """
+        series = list(bars)
+        if not series:
+            return
+        names = {*self._index, *(each.instrument for each in series)}
+        if len(names) > 1 or len({each.timeframe for each in series}) > 1:
+            for each in series:
+                self.bar(each)
+            return
+        self.bar(series[0])
+        Covariance._fold(self)
+        self._grow(1)
+        self._alone(series[1:], names.pop())
+
+    def _alone(self, series: Sequence[Bar], name: str) -> None:
+        """Fold the returns of the one instrument, without arrays."""
+        if not series:
+            return
+        alone, length = (0, 0), series[0].timeframe.seconds * SECOND
+        most = max(_DAY // length, 1)
+        decay, before = self._decay, self._last.get(name)
+        total, weight = float(self._sums[alone]), float(self._weights[alone])
+        seen, log, root = 0, math.log, math.sqrt
+        for bar in series:
+            time, close = bar.time, bar.close
+            if close > 0 and (before is None or before[0] < time):
+                if before is not None:
+                    spans = min(max((time - before[0]) // length, 1), most)
+                    change = log(close / before[1]) / root(spans)
+                    total = decay * total + change * change
+                    weight = decay * weight + 1.0
+                    seen += 1
+                before = time, close
+        self._sums[alone], self._weights[alone] = total, weight
+        self._seen[alone] += seen
+        self._time = series[-1].time
+        self._scaled_now = self._scale = TRADING_DAYS * _DAY / length
+        self.version += seen
+        if before is not None:
+            self._last[name] = before
 
     def matrix_now(self) -> npt.NDArray[np.float64]:
         """Return the covariances a year, NaN where there are too few returns; don't change it."""

@@ -498,3 +498,38 @@ def test_an_order_that_is_done_works_no_more() -> None:
     book.done("d")
     book.done("c")
     assert book.exposures.all() == ()
+
+
+@given(
+    closes=st.lists(st.floats(0.5, 2.0), min_size=2, max_size=60),
+    gaps=st.lists(st.integers(1, 4000), min_size=60, max_size=60),
+    cut=st.integers(0, 60),
+)
+def test_a_series_taken_at_once_leaves_what_its_bars_leave(
+    closes: list[float], gaps: list[int], cut: int
+) -> None:
+    hour, time, series = 3600 * SECOND, 0, []
+    for close, gap in zip(closes, gaps, strict=False):
+        time += gap * hour
+        bar = Bar(
+            instrument="EUR/USD",
+            timeframe=Timeframe.H1,
+            time=time,
+            open=close,
+            high=close,
+            low=close,
+            close=close,
+        )
+        series.append(bar)
+    one, other = Covariance(half_life=5, least=3), Covariance(half_life=5, least=3)
+    for bar in series:
+        one.bar(bar)
+    other.bars(series[:cut])
+    other.bars(series[cut:])
+    assert one.volatility("EUR/USD") == other.volatility("EUR/USD")
+    assert one.version == other.version
+    foreign = replace(series[-1], instrument="USD/JPY", time=time + hour)
+    for made in (one, other):
+        made.bar(replace(series[-1], time=time + hour))
+        made.bar(foreign)
+    assert np.array_equal(one.matrix_now(), other.matrix_now(), equal_nan=True)

@@ -33,6 +33,7 @@ class LateCovariance(Covariance):
         super().__init__()
         self._steps = steps
         self._late: list[Bar | range] = []
+        self._single = all(len(bars) == 1 for _, bars in steps)
 
     def bar(self, bar: Bar) -> None:
         """Take in a closed bar."""
@@ -45,6 +46,9 @@ class LateCovariance(Covariance):
     def _fold(self) -> None:
         late, self._late = self._late, []
         for each in late:
+            if self._single and isinstance(each, range):
+                super().bars(bars[0] for _, bars in self._steps[each.start : each.stop])
+                continue
             for bar in self._bars(each):
                 super().bar(bar)
         super()._fold()

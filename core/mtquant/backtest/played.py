@@ -8,6 +8,7 @@ of the decider, what was said at its last bar is kept until the decider asks for
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,8 +24,16 @@ _Put = Callable[[Any], None]
 class Library(Protocol):
     """Gives an indicator's values over a series, computed once."""
 
-    def values(self, indicator: Indicator[Any], series: Series) -> list[Any]:
+    def values(self, indicator: Indicator[Any], series: Series) -> Column:
         """Return what each bar of ``series`` makes of ``indicator``, as compute would."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """An indicator's value at each bar, and from which bar on all are known, to the end."""
+
+    values: list[Any]
+    known_from: int
 
 
 class Values:
@@ -32,9 +41,9 @@ class Values:
 
     def __init__(self, series: Mapping[Series, BarArrays]) -> None:
         self._series = series
-        self._known: dict[tuple[str, str, Series], list[Any]] = {}
+        self._known: dict[tuple[str, str, Series], Column] = {}
 
-    def values(self, indicator: Indicator[Any], series: Series) -> list[Any]:
+    def values(self, indicator: Indicator[Any], series: Series) -> Column:
         """Return what each bar of ``series`` makes of ``indicator``.
 
         Raises ValueError where a number that it reads isn't finite.
@@ -42,9 +51,11 @@ class Values:
         key = (indicator.name, indicator.settings.model_dump_json(), series)
         if key not in self._known:
             lines = indicator.batch(self._series[series])
-            columns = [np.asarray(lines[name]).tolist() for name in indicator.lines]
-            alone = len(columns) == 1
-            self._known[key] = columns[0] if alone else list(zip(*columns, strict=True))
+            arrays = [np.asarray(lines[name]) for name in indicator.lines]
+            columns = [each.tolist() for each in arrays]
+            values = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+            unknown = np.flatnonzero(np.logical_or.reduce([np.isnan(each) for each in arrays]))
+            self._known[key] = Column(values, int(unknown[-1]) + 1 if len(unknown) else 0)
         return self._known[key]
 
 
@@ -54,14 +65,21 @@ class Played:
     def __init__(self, strategy: Strategy[Any], library: Library) -> None:
         self.strategy = strategy
         self.series = strategy.series
-        self._feeds: dict[Series, list[tuple[_Put, list[Any]]]] = {
+        columns = {
             series: [(each.put, library.values(each, series)) for each in made]
             for series, made in strategy.indicators_by_series.items()
+        }
+        self._feeds: dict[Series, list[tuple[_Put, list[Any]]]] = {
+            series: [(put, column.values) for put, column in found]
+            for series, found in columns.items()
         }
         self._at = dict.fromkeys(self._feeds, 0)
         self._step = -1
         self._said: dict[int, tuple[Signal, ...] | Exception] = {}
-        self._ready_from = self._first_ready() if len(self._feeds) == 1 else None
+        self._ready_from: int | None = None
+        if len(columns) == 1:
+            [found] = columns.values()
+            self._ready_from = max((column.known_from for _, column in found), default=0)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the strategy has there
         """Return what the strategy has."""
@@ -75,12 +93,6 @@ class Played:
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
         self.strategy.state = state
-
-    def _first_ready(self) -> int:
-        """Return from which bar of its one series on every indicator is ready, to the end."""
-        [feeds] = self._feeds.values()
-        unready = [index + 1 for _, values in feeds if (index := _last_unknown(values)) is not None]
-        return max(unready, default=0)
 
     @property
     def alone(self) -> bool:
@@ -151,16 +163,6 @@ class Played:
     def take_fill(self, fill: Fill) -> tuple[Signal, ...]:
         """Pass an execution on."""
         return self.strategy.take_fill(fill)
-
-
-def _last_unknown(values: Sequence[Any]) -> int | None:
-    """Return the last bar at which a value is NaN; None where there is none."""
-    for index in range(len(values) - 1, -1, -1):
-        value = values[index]
-        parts = value if isinstance(value, tuple) else (value,)
-        if any(each != each for each in parts):  # noqa: PLR0124 - NaN alone differs from itself
-            return index
-    return None
 
 
 def hearers(played: Sequence[Played]) -> dict[Series, list[Played]]:

@@ -13,6 +13,7 @@ from mtquant.plugins import Catalogue
 
 ACCOUNT = "backtest"
 """What the simulated account is called."""
+_SIZER = "fixed_fraction"
 _OFF: Mapping[str, Any] = {"warn_at": "0.997", "reduce_at": "0.998", "halt_at": "0.999"}
 """A loss breaker that acts when nothing is left."""
 
@@ -70,7 +71,7 @@ def table_of(  # noqa: PLR0913 - what a backtest is made of
         "strategies": {
             strategy: {"plugin": strategy, "symbols": list(symbols)} | dict(params or {})
         },
-        "risk": dict(risk or {}),
+        "risk": {"sizer": {"plugin": _SIZER}} | dict(risk or {}),
     }
 
 

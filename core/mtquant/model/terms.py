@@ -240,7 +240,8 @@ class Timeframe(StrEnum):
     @property
     def seconds(self) -> int:
         """The bar's length in seconds."""
-        return _UNITS[self.value[0]] * int(self.value[1:])
+        return _SECONDS[self]
 
 
 _UNITS = {"S": 1, "M": 60, "H": 3600, "D": 86400}
+_SECONDS = {each: _UNITS[each.value[0]] * int(each.value[1:]) for each in Timeframe}
