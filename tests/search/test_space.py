@@ -118,22 +118,19 @@ def test_a_draw_has_no_combination_twice_and_no_more_than_there_are(count: int, 
     assert all(space().allows(params) for params in drawn)
 
 
-def proposed(name: str, trials: int | None, seed: int = 1) -> list[Params]:
-    """Return all that a method proposes where the best is fast=4, slow=6."""
-    method = method_named(name, space(), trials, seed)
+def test_the_bayesian_search_ends_when_it_has_seen_everything_once() -> None:
+    pytest.importorskip("optuna")
+    small = Space.of([Axis("a", tuple(range(5))), Axis("b", (0, 2, 4))], ["a != b"])
+    method = method_named("bayes", small, 40, 1)
     found: list[Params] = []
     try:
         batch = next(method)
         while True:
             found += batch
-            batch = method.send([float(-abs(dict(params)["fast"] - 4)) for params in batch])  # type: ignore[operator]
+            batch = method.send([float(dict(each)["a"]) for each in batch])
     except StopIteration:
-        return found
-
-
-def test_the_bayesian_search_ends_when_it_has_seen_everything() -> None:
-    pytest.importorskip("optuna")
-    assert sorted(proposed("bayes", 40)) == sorted(space().grid())
+        pass
+    assert sorted(found) == sorted(small.grid())
 
 
 def test_the_bayesian_search_repeats_with_its_seed_and_has_no_combination_twice() -> None:
