@@ -183,6 +183,16 @@ def test_a_changed_setting_is_named_with_both_values(
     assert abs(mine) > abs(found.difference) / 2
 
 
+def test_stops_that_fill_in_the_same_bar_as_orders_are_explained_too(tmp_path: Path) -> None:
+    made = table(strategies__trend__symbols=["EUR/USD", "USD/JPY"])
+    prices = made["market"]["source"] | {"bars": 300}
+    made["market"]["source"] = made["brokers"]["desk"]["prices"] = prices
+    found = drift(Run(folder=tmp_path, table=made).write(), "strategies.trend.fast=4")
+
+    assert set(causes(found)) == {Cause.SETTINGS, Cause.EQUITY}
+    assert any("follows from" in each.because.why for each in found.differences)
+
+
 def test_a_cheaper_run_earned_more_by_what_it_saved(paper: Path) -> None:
     found = drift(paper, f"{DESK}slippage_pips=0.6")
     slipped = [each for each in found.differences if each.because.cause is Cause.SLIPPAGE]

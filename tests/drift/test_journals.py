@@ -107,11 +107,11 @@ def test_bars_come_back_to_the_last_digit(
 # --- the command ---------------------------------------------------------------------------------
 
 
-def run(*words: str) -> Any:  # noqa: ANN401 - typer's result
+def run(*words: str, width: int = 160) -> Any:  # noqa: ANN401 - typer's result
     app = typer.Typer()
     command.register(app)
     app.callback()(lambda: None)
-    return CliRunner().invoke(app, ["drift", *words], env={"COLUMNS": "160"})
+    return CliRunner().invoke(app, ["drift", *words], env={"COLUMNS": str(width)})
 
 
 def test_the_command_ends_with_zero_where_nothing_differs(paper: Path) -> None:
@@ -138,6 +138,16 @@ def test_the_command_ends_with_one_and_shows_what_differs(paper: Path) -> None:
         "conversion and rounding",
     ):
         assert expected in text
+
+
+def test_a_narrow_window_gets_lines_instead_of_a_table(paper: Path) -> None:
+    result = run(str(paper), "--set", "brokers.desk.slippage_pips=0.6", width=80)
+
+    text = " ".join(result.stdout.split())
+    assert "cost EUR/USD trend" in text
+    assert "in the run: slippage 0.2 pips (-0.00004, -0.40 pips)" in text
+    assert "in the replay: slippage 0.6 pips" in text
+    assert "slippage: brokers.desk.slippage_pips was 0.2, is 0.6 in the replay" in text
 
 
 def test_its_json_is_one_object_and_ends_with_the_same_codes(paper: Path) -> None:

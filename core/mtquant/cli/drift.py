@@ -18,6 +18,7 @@ from mtquant.drift.result import Difference, Drift
 from mtquant.model import plain
 
 _HEADS = ("Time", "What", "In the run", "In the replay", "Price", "Pips", "Money", "Why")
+_NARROW = 120
 _NUMBERS = {"Price", "Pips", "Money", "Differences"}
 
 
@@ -52,7 +53,7 @@ def drift(
 def show(console: Console, found: Drift) -> None:
     """Print the differences, the money by cause and the totals."""
     if found.differences:
-        console.print(_table(_HEADS, [_row(each) for each in found.differences]))
+        _differences(console, [_row(each) for each in found.differences])
         shares = [
             (each.cause.words, str(each.count), _money(each.money)) for each in found.by_cause
         ]
@@ -75,6 +76,19 @@ def show(console: Console, found: Drift) -> None:
         _say(console, f"{len(found.differences)} differences", "bold")
     else:
         _say(console, "nothing differs", "bold green")
+
+
+def _differences(console: Console, rows: Sequence[Sequence[str]]) -> None:
+    """Print a row each, or a few lines each where a table has no room."""
+    if console.width >= _NARROW:
+        console.print(_table(_HEADS, rows))
+        return
+    for time, what, recorded, replayed, price, pips, money, why in rows:
+        _say(console, f"{time}  {what}  {money}".rstrip(), "bold")
+        gap = f" ({price}, {pips} pips)" if price else ""
+        _say(console, f"   in the run: {recorded}{gap}")
+        _say(console, f"   in the replay: {replayed}")
+        _say(console, f"   {why}")
 
 
 def _row(each: Difference) -> tuple[str, ...]:
