@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,16 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(dask, "_PATIENCE_S", 1)
     with pytest.raises(ConfigError, match="doesn't answer"), dask.Cluster(bench(), "127.0.0.1:9"):
         pass
+
+
+def test_a_worker_with_another_mtquant_is_refused() -> None:
+    pytest.importorskip("distributed")
+    from mtquant.search import dask  # noqa: PLC0415 - in an extra
+
+    plugin = dask._Benches(packed(bench()), "0.0.1")
+    with pytest.raises(RuntimeError, match=r"the search is of 0\.0\.1"):
+        plugin.setup(None)
+    same = dask._Benches(packed(bench()), version("mtquant"))
+    same.setup(None)
+    assert same.bench is not None
+    assert same.bench.seed == 0

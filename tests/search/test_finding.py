@@ -138,6 +138,15 @@ def test_progress_tells_of_everything_and_the_best_so_far() -> None:
     assert values[-1] == 2.0
 
 
+def test_progress_of_a_bayesian_search_tells_how_many_are_to_come() -> None:
+    pytest.importorskip("optuna")
+    wide = Space.of([Axis("fast", tuple(range(2, 9))), Axis("slow", tuple(range(9, 16)))])
+    heard: list[int] = []
+    wish = wanted(space=wide, method="bayes", trials=20)
+    Searcher(here(), Memory(), wish, lambda _, total, __: heard.append(total)).find()
+    assert set(heard) == {20}
+
+
 # --- with a real backtest ---------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mtquant.errors import ConfigError, MtquantError
 from mtquant.model.arrays import Floats
 from mtquant.search.executors import Executor
-from mtquant.search.methods import method_named
+from mtquant.search.methods import TRIALS, method_named
 from mtquant.search.overfit import (
     DeflatedSharpe,
     Overfitting,
@@ -120,11 +120,12 @@ class Searcher:
         """
         wanted = self.wanted
         method = method_named(wanted.method, wanted.space, wanted.trials, wanted.seed)
+        expected = (wanted.trials or TRIALS) if wanted.method == "bayes" else 0
         trials: list[Trial] = []
         try:
             batch = next(method)
             while True:
-                made = self.attempt(batch, part, after=trials)
+                made = self.attempt(batch, part, after=trials, expected=expected)
                 trials += made
                 batch = method.send([each.value for each in made])
         except StopIteration:
@@ -141,12 +142,14 @@ class Searcher:
         part: Part | None,
         *,
         after: Sequence[Trial] = (),
+        expected: int = 0,
         curve: bool = False,
     ) -> list[Trial]:
         """Return what each combination comes to on ``part``, in their order.
 
         What is known already isn't tried again. ``after`` are the trials before these, which the
-        progress counts too.
+        progress counts too; it is told of ``expected`` ones where more are to come. ``curve`` asks
+        for the equity after each step.
         """
         tasks = [Task(params=params, part=part, curve=curve) for params in combinations]
         found = {
@@ -156,7 +159,7 @@ class Searcher:
         }
         missing = [place for place in range(len(tasks)) if place not in found]
         best = max((*after, *found.values()), key=_rank, default=None)
-        known, total = len(after) + len(found), len(after) + len(tasks)
+        known, total = len(after) + len(found), max(expected, len(after) + len(tasks))
         self._tell(known, total, best)
         for index, outcome in self._executor.run([tasks[place] for place in missing]):
             place = missing[index]
