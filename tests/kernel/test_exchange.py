@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mtquant.errors import ConfigError, ErrorCode, Outcome, Refused
 from mtquant.exchange import Change, Exchange, ExchangeSettings, Snapshot
+from mtquant.exchange.settings import instrument
 from mtquant.model import (
     CloseRequest,
     Fill,
@@ -671,3 +672,15 @@ def test_cancel_is_idempotent_and_never_undoes_a_fill() -> None:
     assert made.seq == seq
     with pytest.raises(Refused, match="no such order"):
         made.cancel("O99", 4)
+
+
+def test_metals_trade_in_ounces_unless_the_account_says_otherwise() -> None:
+    usual = ExchangeSettings()
+    gold = instrument("XAU/USD", usual.terms("XAU/USD"))
+    assert (gold.quantity_min, gold.quantity_step, gold.contract_size) == (D(1), D(1), D(100))
+    assert instrument("EUR/USD", usual.terms("EUR/USD")).quantity_step == D(1000)
+    own = ExchangeSettings(quantity_min=D(1000), quantity_step=D(1000))
+    assert instrument("XAU/USD", own.terms("XAU/USD")).quantity_min == D(1000)
+    table = {"XAU/USD": {"quantity_min": "10", "quantity_step": "10", "quantity_max": "1000"}}
+    named = ExchangeSettings.read({"instruments": table}, "test")
+    assert instrument("XAU/USD", named.terms("XAU/USD")).quantity_min == D(10)

@@ -24,6 +24,13 @@ from mtquant.model import (
 )
 from mtquant.symbols import Spelling
 
+_OUNCES = {
+    "contract_size": Decimal(100),
+    "quantity_min": Decimal(1),
+    "quantity_step": Decimal(1),
+    "quantity_max": Decimal(100_000),
+}
+"""A lot of a metal and its steps, in ounces: a thousand of them would be 10 lots of gold."""
 _METALS = {"XAU", "XAG", "XPT", "XPD"}
 ORDER_TYPES = tuple(OrderType)
 Share = Annotated[Number, Field(gt=0, le=1)]
@@ -43,7 +50,8 @@ class Terms(Settings):
     left waits for the next. ``margin_rate`` is margin over notional (1/30 is 30:1). Swaps are what
     a long or short position earns (negative: pays) a night, in ``swap_unit``. ``sessions`` are
     ``"sun 17:00 - fri 17:00"``, in ``time_zone``; none means round the clock. Quantities are in
-    base units. ``pip_size`` and ``price_step`` are those of the symbol's kind (see
+    base units: lots of 100,000 in steps of 1,000, and of metals lots of 100 ounces in steps of one,
+    unless they are given. ``pip_size`` and ``price_step`` are those of the symbol's kind (see
     :func:`instrument`) unless they are given.
     """
 
@@ -104,8 +112,15 @@ class ExchangeSettings(Terms):
     instruments: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
     def terms(self, symbol: str) -> Terms:
-        """Return the terms of ``symbol``: the account's, its class's, and its own on top."""
+        """Return the terms of ``symbol``: the account's, its class's, and its own on top.
+
+        Metals trade in ounces, unless the account says otherwise.
+        """
         common = {name: getattr(self, name) for name in Terms.model_fields}
+        if asset_class(symbol) is AssetClass.METAL:
+            common |= {
+                name: size for name, size in _OUNCES.items() if name not in self.model_fields_set
+            }
         by_class = self.margin_rates.get(asset_class(symbol))
         if by_class is not None:
             common["margin_rate"] = by_class

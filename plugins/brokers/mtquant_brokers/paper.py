@@ -31,7 +31,7 @@ class Paper(BrokerPlugin[PaperSettings]):
             "-m",
             "mtquant_paper_server",
             "--settings",
-            settings.model_dump_json(exclude_defaults=True),
+            settings.model_dump_json(exclude_unset=True),
             "--state",
             str(Path(state_dir) / account),
         )
