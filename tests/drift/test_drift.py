@@ -217,6 +217,20 @@ def test_swaps_that_only_the_run_paid_are_one_difference(tmp_path: Path) -> None
     assert "swap_long was -5, is 0 in the replay" in swap.because.why
 
 
+def test_the_account_may_have_another_name_in_what_was_backtested(
+    paper: Path, tmp_path: Path
+) -> None:
+    made = table(brokers__desk__slippage_pips="0.6")
+    made["brokers"] = {"backtest": made["brokers"]["desk"]}
+    found = drift(paper, config=configured(tmp_path, made))
+
+    assert found.account == "backtest"
+    assert found.differences[0].because.why == (
+        "brokers.backtest.slippage_pips was 0.2, is 0.6 in the replay"
+    )
+    assert Cause.OUTAGE not in causes(found)
+
+
 CHANGES = st.fixed_dictionaries(
     {},
     optional={
@@ -375,6 +389,33 @@ def test_an_execution_that_the_journal_lacks_is_a_lost_fill(tmp_path: Path) -> N
     assert difference.recorded.endswith(", not filled")
     assert "the broker reported " in difference.because.why
     assert "the journal has 0 of it" in difference.because.why
+
+
+def test_what_another_account_filled_otherwise_is_the_outages(tmp_path: Path) -> None:
+    sent: list[str] = []
+
+    def elsewhere(kind: str, body: dict[str, Any]) -> bool:
+        if kind == "intent":
+            sent.append(body["client_order_id"])
+        # The desk was down for the sixth order and those after it, but not for the last ones.
+        number = len(sent) + (kind == "verdict")  # it comes before its order
+        if 5 < number < 12 and kind in {"intent", "fill", "order", "verdict"}:
+            body["account"] = "spare"
+        return False
+
+    folder = Run(folder=tmp_path, table=table(), loses=elsewhere).write()
+    same = drift(folder)
+    assert same.differences == ()
+    assert same.notes == (
+        "orders at spare are compared with those of the one account of the replay",
+    )
+    found = drift(folder, f"{DESK}slippage_pips=0.6")
+    outage = [each for each in found.differences if each.because.cause is Cause.OUTAGE]
+    assert {each.because.why for each in outage} == {
+        "it was sent to spare, and is replayed as one of desk"
+    }
+    assert len(outage) > 3
+    assert Cause.SLIPPAGE in causes(found)
 
 
 class Refusing(Venue):

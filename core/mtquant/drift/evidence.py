@@ -28,7 +28,6 @@ class Evidence:
         self, found: Recorded, replayed: Replayed, setup: Setup, catalogue: Catalogue
     ) -> None:
         self.found, self.replayed, self.setup = found, replayed, setup
-        self.account = setup.prepared.account
         self._installed = {"mtquant": version("mtquant")} | {
             f"{each.kind} {each.name}": f"{each.distribution} {each.version}"
             for each in catalogue.listings
@@ -52,7 +51,7 @@ class Evidence:
         start = self.found.start_at(time)
         if start.time not in self._terms:
             self._terms[start.time] = account_settings(
-                start.config, self.setup.config, self.account
+                start.config, self.setup.config, self.setup.traded, self.setup.prepared.account
             )
         return _named(
             each
@@ -236,8 +235,8 @@ class Evidence:
         if any(stage == "in_doubt" for stage, *_ in order.told):
             told = next((why for stage, _, why in order.told if stage == "in_doubt"), "")
             return Because(Cause.OUTAGE, f"the order was in doubt: {told}")
-        if order.account != self.account:
-            told = f"it was sent to {order.account}, and is replayed at {self.account}"
+        if order.account != self.setup.traded:
+            told = f"it was sent to {order.account}, and is replayed as one of {self.setup.traded}"
             return Because(Cause.OUTAGE, told)
         return None
 

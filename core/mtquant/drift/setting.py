@@ -53,10 +53,16 @@ def differing(recorded: Mapping[str, Any], replayed: Mapping[str, Any]) -> list[
 
 
 def account_settings(
-    recorded: Mapping[str, Any], replayed: Mapping[str, Any], account: str
+    recorded: Mapping[str, Any], replayed: Mapping[str, Any], traded: str, account: str
 ) -> list[Setting]:
-    """Return the terms of a paper account that aren't the same in two configurations."""
-    both = [each.get("brokers", {}).get(account, {}) for each in (recorded, replayed)]
+    """Return the terms of a paper account that aren't the same in two configurations.
+
+    It is called ``traded`` in the run and ``account`` in the replay.
+    """
+    both = [
+        recorded.get("brokers", {}).get(traded, {}),
+        replayed.get("brokers", {}).get(account, {}),
+    ]
     if any(each.get("plugin") != "paper" for each in both):
         return []
     one, other = (dict(_flat(each, f"brokers.{account}")) for each in both)
@@ -93,10 +99,12 @@ def _said(value: object) -> str:
 class Setup:
     """A replay that is ready: ``config`` is JSON-ready, ``notes`` say what was assumed.
 
-    ``from_journal`` is true where its prices are the bars that the journal holds.
+    ``traded`` is the run's account that it stands for, by its name there. ``from_journal`` is true
+    where its prices are the bars that the journal holds.
     """
 
     prepared: Prepared
+    traded: str
     config: Mapping[str, Any]
     from_journal: bool
     notes: tuple[str, ...]
@@ -109,7 +117,8 @@ def set_up(found: Recorded, config: Config, catalogue: Catalogue, *, given: bool
     """
     notes: list[str] = []
     whole = masked(config.model_dump(mode="json", exclude_none=True))
-    account = _account(found, config)
+    traded = _traded(found, config)
+    account = traded if traded in config.brokers else _preferred(config)
     table = config.model_dump(mode="json", exclude_unset=True)
     replays = config.market.feed == "replay" and config.market.source is not None
     source = None if replays else _source(found, config.market.timeframe)
@@ -117,25 +126,29 @@ def set_up(found: Recorded, config: Config, catalogue: Catalogue, *, given: bool
     if broker.get("plugin") == "paper":
         broker = {key: each for key, each in broker.items() if key not in _OF_A_SERVER}
     else:
-        broker = _terms(found, account)
+        broker = _terms(found, traded)
         notes.append(
             f"{account} is simulated by its instruments' terms in the journal, without commission "
-            "and slippage; --config FILE with a paper account of that name says what you assume"
+            "and slippage; --config FILE with a paper account says what you assume"
         )
     if source is not None:
         held = [each for each in source.symbols() if each in config.symbols()]
         broker |= {"symbols": held, "instruments": _only(broker.get("instruments", {}), held)}
         table["market"] = {"feed": "replay", "timeframe": config.market.timeframe.value}
-    opening = found.openings.get(account)
+    opening = found.openings.get(traded)
     if opening is not None and opening.balance > 0:
         broker["balance"] = plain(opening.balance)
         if opening.positions:
-            notes.append(f"{account} held positions when it was first seen; the replay has none")
+            notes.append(f"{traded} held positions when it was first seen; the replay has none")
     table |= {"brokers": {account: broker}, "route": {}}
     prepared = prepare(Config.read(table, "replay: "), catalogue, source)
-    notes += _more(found, account, given=given)
+    notes += _more(found, traded, given=given)
     return Setup(
-        prepared=prepared, config=whole, from_journal=source is not None, notes=tuple(notes)
+        prepared=prepared,
+        traded=traded,
+        config=whole,
+        from_journal=source is not None,
+        notes=tuple(notes),
     )
 
 
@@ -143,12 +156,12 @@ def _only(table: Mapping[str, Any], symbols: Sequence[str]) -> dict[str, Any]:
     return {symbol: each for symbol, each in table.items() if symbol in symbols}
 
 
-def _more(found: Recorded, account: str, *, given: bool) -> list[str]:
-    others = {order.account for order in found.story.orders.values()} - {account}
+def _more(found: Recorded, traded: str, *, given: bool) -> list[str]:
+    others = {order.account for order in found.story.orders.values()} - {traded}
     notes = []
     if others:
         told = ", ".join(sorted(others))
-        notes.append(f"orders at {told} are compared with those of the replay's {account}")
+        notes.append(f"orders at {told} are compared with those of the one account of the replay")
     if not found.whole:
         notes.append("the journal's first part is gone: the replay begins with what is left")
     if found.live and not given:
@@ -156,15 +169,18 @@ def _more(found: Recorded, account: str, *, given: bool) -> list[str]:
     return notes
 
 
-def _account(found: Recorded, config: Config) -> str:
-    """Return the account that is replayed: the one that most orders went to."""
-    sent = Counter(
-        order.account for order in found.story.orders.values() if order.account in config.brokers
-    )
+def _traded(found: Recorded, config: Config) -> str:
+    """Return the run's account that is replayed: the one that most orders went to."""
+    sent = Counter(order.account for order in found.story.orders.values())
     if sent:
         return sent.most_common(1)[0][0]
-    preferred = [config.preference(symbol)[0] for symbol in config.symbols()]
-    return preferred[0] if preferred else next(iter(config.brokers))
+    return next((name for name in found.openings if name in config.brokers), _preferred(config))
+
+
+def _preferred(config: Config) -> str:
+    """Return the account that takes the first symbol's orders."""
+    symbols = config.symbols()
+    return config.preference(symbols[0])[0] if symbols else next(iter(config.brokers))
 
 
 def _source(found: Recorded, timeframe: Timeframe) -> Memory:
