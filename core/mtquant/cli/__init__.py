@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mtquant import __version__
-from mtquant.cli import checking, data, simulate, trading
+from mtquant.cli import checking, data, drift, optimize, simulate, trading
 from mtquant.errors import MtquantError
 
 app = typer.Typer(
@@ -300,6 +300,8 @@ trading.register(app)
 checking.register(app)
 simulate.register(app)
 data.register(app)
+drift.register(app)
+optimize.register(app)
 
 
 def main() -> None:
