@@ -224,10 +224,11 @@ class Store:
 
 
 def _opened(path: Path | None, synchronous: str) -> sqlite3.Connection:
+    # One thread uses it; another may be the one that collects, and so closes, what was left open.
     if path is None:
-        return sqlite3.connect(":memory:", isolation_level=None)
+        return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    database = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
+    database = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(f"PRAGMA synchronous={synchronous}")
