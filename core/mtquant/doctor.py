@@ -10,12 +10,13 @@ from pathlib import Path
 
 import anyio
 
-from mtquant.assemble import check_common, connector, locate, make_strategies
+from mtquant.assemble import check_common, connector, locate
 from mtquant.clock import SECOND, Clock
 from mtquant.config import Config, load_config
 from mtquant.contract import Broker, Endpoint
 from mtquant.errors import ConfigError, MtquantError
 from mtquant.machine import Look, State, in_use, look_around
+from mtquant.making import make_strategies
 from mtquant.plugins import Catalogue
 from mtquant.symbols import SymbolMap
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mtquant.assemble import _about, make_gate, make_rules, make_strategies
+from mtquant.assemble import _about
 from mtquant.backtest.run import prepare
 from mtquant.backtest.shell import Shell, done
 from mtquant.backtest.venue import Venue
@@ -18,6 +18,7 @@ from mtquant.contract import Source
 from mtquant.decide import AccountSeen, BarClosed, Close, Decider, Event, Leave, Record, Submit
 from mtquant.feed import bar_body
 from mtquant.journal import Journal
+from mtquant.making import make_gate, make_rules, make_strategies
 from mtquant.model import Bar
 from mtquant.plugins import load_catalogue
 

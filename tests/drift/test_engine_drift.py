@@ -17,7 +17,7 @@ import pytest
 import tomli_w
 from tests.drift.runs import CATALOGUE, table
 
-from mtquant.assemble import _about, make_gate, make_rules, make_strategies
+from mtquant.assemble import _about
 from mtquant.clock import Ids, ManualClock, SystemClock, seeded
 from mtquant.config import Config
 from mtquant.contract import Broker
@@ -29,6 +29,7 @@ from mtquant.feed import Replay
 from mtquant.journal import Journal
 from mtquant.ledger import Ledger
 from mtquant.link import Link
+from mtquant.making import make_gate, make_rules, make_strategies
 from mtquant.pool import Session, Watch
 from mtquant.symbols import Spelling
 from mtquant.wire import Remote, serve

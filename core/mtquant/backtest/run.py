@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from mtquant.assemble import make_gate, make_rules, make_strategies
 from mtquant.backtest.ahead import Ahead, look_ahead, tapes_of
 from mtquant.backtest.collect import Witnessed, costs_of, round_trips
 from mtquant.backtest.lane import Lane, LateCovariance
@@ -32,6 +31,7 @@ from mtquant.decide import Decider
 from mtquant.errors import ConfigError
 from mtquant.exchange import PaperSettings, Recorded
 from mtquant.exchange.settings import Faults
+from mtquant.making import make_gate, make_rules, make_strategies
 from mtquant.model import Bar, Mode
 from mtquant.model.arrays import BarArrays
 from mtquant.plugins import Catalogue

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from mtquant.assemble import make_gate, make_rules, make_strategies
 from mtquant.backtest.run import Prepared
 from mtquant.backtest.shell import Shell
 from mtquant.backtest.venue import Venue
@@ -37,6 +36,7 @@ from mtquant.decide import (
 from mtquant.drift.recorded import Act, Recorded
 from mtquant.drift.result import ZERO
 from mtquant.drift.story import Story
+from mtquant.making import make_gate, make_rules, make_strategies
 from mtquant.model import (
     Advanced,
     CashFlow,

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtquant.assemble import make_strategies
 from mtquant.backtest.result import Result
 from mtquant.backtest.run import Prepared, run, varied
 from mtquant.backtest.statistics import Statistics, statistics
 from mtquant.contract import Level
 from mtquant.errors import ConfigError, MtquantError
+from mtquant.making import make_strategies
 from mtquant.model.arrays import Floats
 from mtquant.search.parts import Part, cut
 from mtquant.search.space import Params
