@@ -781,6 +781,25 @@ def act(made: Exchange, number: int, action: tuple[Any, ...]) -> None:
             made.pass_time(now + hours * HOUR)
 
 
+def test_a_trailing_stop_that_closes_a_position_ends_the_other_that_the_bar_reached() -> None:
+    made = exchange()
+    made.place(order(trailing_stop="0.0010"), MONDAY)
+    own = order(
+        "b",
+        side=SELL,
+        order_type=OrderType.TRAILING_STOP,
+        trailing_stop="0.0010",
+        reduce_only=True,
+    )
+    made.place(own, MONDAY)
+    mid = MIDS[EUR]
+    # Up first, so that both follow; the end lies beyond where they have come to stand.
+    made.on_bar(EUR, mid, mid + 0.0050, mid, mid + 0.0010, MONDAY + MINUTE)
+    assert not made.positions()
+    ended = sorted(each.status.value for each in made.orders.values())
+    assert ended == ["canceled", "filled", "filled"]
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(ACTIONS, min_size=20, max_size=60),

@@ -123,6 +123,7 @@ def test_a_server_that_is_not_there_is_told(file: Path) -> None:
     assert "can't be reached (FileNotFoundError)" in looks(file)["broker gone"]["seen"]
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_is_given_up_on(file: Path) -> None:
     sleeps = json.dumps([sys.executable, "-c", "import time; time.sleep(60)"])
     file.write_text(f"[brokers.slow]\ncommand = {sleeps}\n[engine]\nstate_dir = 'state'\n")
@@ -133,6 +134,7 @@ def test_a_server_that_hangs_is_given_up_on(file: Path) -> None:
     assert found["broker slow"]["remedy"].endswith("slow.log")
 
 
+@pytest.mark.slow
 def test_a_state_folder_that_others_can_read_is_a_problem(file: Path) -> None:
     folder = file.parent / "state"
     folder.mkdir(mode=0o755)

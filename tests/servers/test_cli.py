@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from typer.testing import CliRunner
+
+from mtquant.cli import app
 
 MTQUANT = [sys.executable, "-c", "from mtquant.cli import main; main()"]
 LIVE = """
@@ -113,11 +116,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         os.kill(process_id, signal.SIGKILL)
 
 
-def test_help_has_an_example_for_each_command(tmp_path: Path) -> None:
-    for command in ("demo", "init", "run", "status", "plugins", "breaker"):
-        done = mtquant(command, "--help", cwd=tmp_path)
-        assert done.returncode == 0
-        assert f"Example: mtquant {command}" in done.stdout
+def test_help_has_an_example_for_each_command() -> None:
+    for command in ("demo", "init", "run", "status", "plugins", "breaker", "backtest", "optimize"):
+        done = CliRunner().invoke(app, [command, "--help"])
+        assert done.exit_code == 0
+        assert f"Example: mtquant {command}" in done.output
 
 
 def test_plugins_are_listed_for_machines_and_none_is_in_quarantine(tmp_path: Path) -> None:

@@ -298,9 +298,7 @@ def _held_twice(recorder: Recorder) -> list[str]:
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    "crash_at", [pytest.param(20, marks=SLOW), 77, pytest.param(140, marks=SLOW)]
-)
+@pytest.mark.parametrize("crash_at", [pytest.param(each, marks=SLOW) for each in (20, 77, 140)])
 async def test_an_engine_that_dies_goes_on_as_if_it_had_not(tmp_path: Path, crash_at: int) -> None:
     _, whole, _ = await run(Desk(tmp_path / "whole"))
 

@@ -145,6 +145,7 @@ async def test_over_http_each_token_opens_its_own_scopes(tmp_path: Path) -> None
     ],
     ids=range(8),
 )
+@pytest.mark.slow
 def test_a_wrong_option_is_one_line_and_exit_2(more: list[str], told: str, tmp_path: Path) -> None:
     done = subprocess.run(
         words(tmp_path, *more),

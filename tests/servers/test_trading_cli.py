@@ -286,7 +286,8 @@ def test_books_that_differ_are_accepted_by_name_and_stay_so(tmp_path: Path) -> N
 
 
 def test_a_running_engine_is_watched(desk: Desk) -> None:
-    shown = desk.run("watch", "--once").output
+    looks = (desk.run("watch", "--once").output for _ in range(50))
+    shown = next((each for each in looks if "EUR/USD" in each), "")  # its first prices may come
 
     assert "EUR/USD" in shown
     assert "running, process" in shown

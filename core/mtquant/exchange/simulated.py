@@ -217,7 +217,9 @@ class Exchange(Commands):
         working = self._record.working[symbol]
         for order_id in list(working):
             report = self._record.orders[order_id]
-            if order_id not in standing or report.order_type is not OrderType.TRAILING_STOP:
+            trails = report.order_type is OrderType.TRAILING_STOP
+            # Another one may have closed the position, and ended what protected it.
+            if not trails or order_id not in standing or order_id not in working:
                 continue
             span = reach.of(report.side)
             level = trailed(report, span)
