@@ -783,15 +783,9 @@ def act(made: Exchange, number: int, action: tuple[Any, ...]) -> None:
 
 def test_a_trailing_stop_that_closes_a_position_ends_the_other_that_the_bar_reached() -> None:
     made = exchange()
-    made.place(order(trailing_stop="0.0010"), MONDAY)
-    own = order(
-        "b",
-        side=SELL,
-        order_type=OrderType.TRAILING_STOP,
-        trailing_stop="0.0010",
-        reduce_only=True,
-    )
+    own = order("b", side=SELL, order_type=OrderType.TRAILING_STOP, trailing_stop="0.0010")
     made.place(own, MONDAY)
+    made.place(order(trailing_stop="0.0010"), MONDAY)
     mid = MIDS[EUR]
     # Up first, so that both follow; the end lies beyond where they have come to stand.
     made.on_bar(EUR, mid, mid + 0.0050, mid, mid + 0.0010, MONDAY + MINUTE)

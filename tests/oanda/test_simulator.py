@@ -181,6 +181,7 @@ async def near(url: str, **changes: object) -> AsyncIterator[OandaBroker]:
         yield broker
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "faults",
     [Faults(cut_stream_after=2), Faults(silent_stream_after=1)],
@@ -200,6 +201,7 @@ def test_no_execution_is_missed_though_streams_break(faults: Faults) -> None:
     anyio.run(scene)
 
 
+@pytest.mark.slow
 def test_what_another_does_to_the_account_comes_by_the_stream() -> None:
     async def scene() -> None:
         async with (

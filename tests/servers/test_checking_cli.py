@@ -67,6 +67,7 @@ def looks(path: Path, *words: str) -> dict[str, dict[str, Any]]:
 # --- doctor --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_fit_machine_is_told_so(file: Path) -> None:
     found = looks(file)
 
@@ -175,6 +176,7 @@ def test_without_a_configuration_the_machine_is_looked_at(tmp_path: Path) -> Non
 # --- symbols -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_symbols_are_listed_with_each_brokers_spelling(file: Path) -> None:
     rows = json.loads(run(file, "symbols", "list", "--json").stdout)
 

@@ -325,6 +325,7 @@ async def test_an_engine_that_dies_goes_on_as_if_it_had_not(tmp_path: Path, cras
     assert story(before) + story(after) == story(whole)
 
 
+@pytest.mark.slow
 async def test_two_servers_before_one_account_the_second_takes_over(tmp_path: Path) -> None:
     desk = Desk(tmp_path, endpoints=2)
     victim = desk.venues["paper-a"]
@@ -441,6 +442,7 @@ async def test_an_order_is_looked_up_once_the_symbols_are_known(tmp_path: Path) 
     assert not engine.desk.in_doubt()
 
 
+@pytest.mark.slow
 async def test_books_that_differ_block_the_account_and_say_how(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     await run(desk)
@@ -457,6 +459,7 @@ async def test_books_that_differ_block_the_account_and_say_how(tmp_path: Path) -
     assert any("no order goes there" in message for message in messages)
 
 
+@pytest.mark.slow
 async def test_a_person_accepts_the_brokers_record_and_the_account_trades_again(
     tmp_path: Path,
 ) -> None:
@@ -507,6 +510,7 @@ STRANGERS = OrderRequest(
 )
 
 
+@pytest.mark.slow
 async def test_an_order_in_doubt_is_told_of_with_what_will_be_tried(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     victim = desk.venues["paper-a"]

@@ -69,6 +69,7 @@ def order(name: str = "a") -> OrderRequest:
     )
 
 
+@pytest.mark.slow
 async def test_over_stdio_an_installed_broker_trades_and_remembers(tmp_path: Path) -> None:
     endpoint = Endpoint(command=words(tmp_path), environment=variables())
     async with Remote(endpoint) as desk:
@@ -88,6 +89,7 @@ async def test_read_only_lists_nothing_that_trades(tmp_path: Path) -> None:
     assert {tools_of(Broker)[each].scope for each in offered} == {Scope.READ}
 
 
+@pytest.mark.slow
 async def test_limits_stand_behind_the_client(tmp_path: Path) -> None:
     more = ("--largest-order", "0.05", "--orders-per-minute", "10", "--instruments", "BTC/USD")
     endpoint = Endpoint(command=words(tmp_path, *more), environment=variables())
