@@ -138,7 +138,7 @@ class Book:
             assert change.seq == self.seq
             if isinstance(change.what, Fill):
                 self._fill(change.what, bar, before)
-            else:
+            elif isinstance(change.what, OrderReport):
                 self._order(change.what)
         self._account()
         return changes
