@@ -12,6 +12,7 @@ import numpy as np
 
 from mtquant.backtest.result import ZERO, Costs, Rejection, Trade
 from mtquant.backtest.venue import CountingExchange, Paid
+from mtquant.clock import SECOND
 from mtquant.contract import Verdict
 from mtquant.decide import Close, Event, Filled, OrderMoved, Submit, Tell
 from mtquant.decide.entries import read_signal
@@ -96,7 +97,6 @@ class Witnessed:
 
     def on_intent(self, effect: Submit | Close) -> None:
         """Keep why an order is sent."""
-        opens = isinstance(effect, Submit)
         request = effect.order if isinstance(effect, Submit) else effect.close
         symbol = effect.order.instrument if isinstance(effect, Submit) else effect.symbol
         self.intents[request.client_order_id] = Intent(
@@ -104,7 +104,7 @@ class Witnessed:
             symbol,
             effect.person or request.strategy_id or "",
             self._reason.get(symbol, ""),
-            effect.order.stop_loss if isinstance(effect, Submit) and opens else None,
+            effect.order.stop_loss if isinstance(effect, Submit) else None,
         )
 
     def on_tell(self, told: Tell) -> None:
@@ -232,7 +232,7 @@ def _excursions(
 
     The bars are those that closed after the entry and until the exit.
     """
-    length = prices.timeframe.seconds * 1_000_000_000
+    length = prices.timeframe.seconds * SECOND
     first = int(np.searchsorted(prices.time, entered - length, "right"))
     last = int(np.searchsorted(prices.time, ended - length, "right"))
     if last <= first:

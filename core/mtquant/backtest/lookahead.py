@@ -106,16 +106,7 @@ def _known(bars: BarArrays, moment: int) -> int:
 
 def _cut(bars: BarArrays, moment: int) -> BarArrays:
     """Return the bars that have closed by ``moment``."""
-    end = _known(bars, moment)
-    return replace(
-        bars,
-        time=bars.time[:end],
-        open=bars.open[:end],
-        high=bars.high[:end],
-        low=bars.low[:end],
-        close=bars.close[:end],
-        volume=bars.volume[:end],
-    )
+    return bars.part(0, _known(bars, moment))
 
 
 def _turned(bars: BarArrays, moment: int) -> BarArrays:

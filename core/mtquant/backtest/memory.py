@@ -42,7 +42,7 @@ class Memory(Source[MemorySettings]):
 
     def bars(self, symbol: str) -> Bars:
         """Return the bars of ``symbol`` as tuples; raises ConfigError where there are none."""
-        return _tuples(self.arrays(symbol))
+        return self.arrays(symbol).bars()
 
     def arrays(self, symbol: str) -> BarArrays:
         """Return the bars of ``symbol``; raises ConfigError where there are none."""
@@ -81,7 +81,7 @@ class ReadOnce(Source[Settings]):
 
     def bars(self, symbol: str) -> Bars:
         """Return the bars of ``symbol`` as tuples."""
-        return _tuples(self.arrays(symbol))
+        return self.arrays(symbol).bars()
 
     def sides(self, symbol: str) -> tuple[Bars, Bars] | None:
         """Return the bid and ask bars of ``symbol``, read the first time."""
@@ -94,16 +94,3 @@ class ReadOnce(Source[Settings]):
         if symbol not in self._ticks:
             self._ticks[symbol] = self._source.ticks(symbol)
         return self._ticks[symbol]
-
-
-def _tuples(found: BarArrays) -> Bars:
-    return Bars(
-        instrument=found.instrument,
-        timeframe=found.timeframe,
-        time=tuple(found.time.tolist()),
-        open=tuple(found.open.tolist()),
-        high=tuple(found.high.tolist()),
-        low=tuple(found.low.tolist()),
-        close=tuple(found.close.tolist()),
-        volume=tuple(found.volume.tolist()),
-    )

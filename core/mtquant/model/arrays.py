@@ -52,6 +52,32 @@ class BarArrays:
         """Return the number of bars."""
         return len(self.time)
 
+    def bars(self) -> Bars:
+        """Return the same as columns of Python numbers: what :meth:`of` takes."""
+        return Bars(
+            instrument=self.instrument,
+            timeframe=self.timeframe,
+            time=tuple(self.time.tolist()),
+            open=tuple(self.open.tolist()),
+            high=tuple(self.high.tolist()),
+            low=tuple(self.low.tolist()),
+            close=tuple(self.close.tolist()),
+            volume=tuple(self.volume.tolist()),
+        )
+
+    def part(self, first: int, stop: int) -> BarArrays:
+        """Return the bars from ``first`` up to but not including ``stop``."""
+        return BarArrays(
+            instrument=self.instrument,
+            timeframe=self.timeframe,
+            time=self.time[first:stop],
+            open=self.open[first:stop],
+            high=self.high[first:stop],
+            low=self.low[first:stop],
+            close=self.close[first:stop],
+            volume=self.volume[first:stop],
+        )
+
     def first_not_finite(self, names: Sequence[str]) -> int | None:
         """Return the first bar at which one of the named columns isn't finite; None where all are.
 

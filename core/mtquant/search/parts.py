@@ -126,7 +126,7 @@ def cut(prepared: Prepared, part: Part, history: int) -> tuple[Prepared, int]:
     bars = {}
     for symbol, series in prepared.bars.items():
         opened = np.searchsorted(series.time, begin - length)
-        bars[symbol] = _sliced(series, max(0, int(opened) - history), _after(series, end - length))
+        bars[symbol] = series.part(max(0, int(opened) - history), _after(series, end - length))
     since = min(int(each.time[0]) for each in bars.values() if len(each)) + length
     market = Recorded(prepared.market.symbols, _Within(prepared.market, since, end))
     first = int(np.searchsorted(prepared.times, since))
@@ -144,19 +144,6 @@ def cut(prepared: Prepared, part: Part, history: int) -> tuple[Prepared, int]:
 
 def _after(series: BarArrays, opened: int) -> int:
     return int(np.searchsorted(series.time, opened, side="right"))
-
-
-def _sliced(series: BarArrays, first: int, stop: int) -> BarArrays:
-    return BarArrays(
-        instrument=series.instrument,
-        timeframe=series.timeframe,
-        time=series.time[first:stop],
-        open=series.open[first:stop],
-        high=series.high[first:stop],
-        low=series.low[first:stop],
-        close=series.close[first:stop],
-        volume=series.volume[first:stop],
-    )
 
 
 class _WithinSettings(Settings):

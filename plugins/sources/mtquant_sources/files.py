@@ -15,7 +15,7 @@ from mtquant.data import Reading, Table, Zone, bars_of, errors, nothing, read
 from mtquant.errors import ConfigError
 from mtquant.model import Bars, Ticks, Timeframe
 from mtquant.model.arrays import BarArrays
-from mtquant_sources.series import as_bars, bars_of_quotes, middle
+from mtquant_sources.series import bars_of_quotes, middle
 from mtquant_sources.symbols import unknown_symbol
 
 
@@ -99,12 +99,12 @@ class Csv(Source[FileSettings]):
         read, a field isn't what its column says, high or low don't enclose open and close, or a
         bar doesn't begin a timeframe or more after the one before.
         """
-        return as_bars(self.arrays(symbol))
+        return self.arrays(symbol).bars()
 
     def sides(self, symbol: str) -> tuple[Bars, Bars] | None:
         """Read the bid and the ask file of ``symbol``, if it has both; raises as :meth:`bars`."""
         found = self.side_arrays(symbol)
-        return None if found is None else (as_bars(found[0]), as_bars(found[1]))
+        return None if found is None else (found[0].bars(), found[1].bars())
 
     def arrays(self, symbol: str) -> BarArrays:
         """Read the file of ``symbol`` into arrays; raises as :meth:`bars`."""

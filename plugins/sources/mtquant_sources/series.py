@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mtquant.clock import SECOND
-from mtquant.model import Bars, Timeframe
+from mtquant.model import Timeframe
 from mtquant.model.arrays import BarArrays, Floats
 
 
@@ -50,18 +50,4 @@ def bars_of_quotes(
         low=np.minimum.reduceat(mids, first),
         close=mids[after - 1],
         volume=(after - first).astype(np.float64),
-    )
-
-
-def as_bars(arrays: BarArrays) -> Bars:
-    """Return ``arrays`` as columns of Python numbers."""
-    return Bars(
-        instrument=arrays.instrument,
-        timeframe=arrays.timeframe,
-        time=tuple(arrays.time.tolist()),
-        open=tuple(arrays.open.tolist()),
-        high=tuple(arrays.high.tolist()),
-        low=tuple(arrays.low.tolist()),
-        close=tuple(arrays.close.tolist()),
-        volume=tuple(arrays.volume.tolist()),
     )
