@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -318,15 +317,6 @@ def _card(prepared: Prepared, seed: int) -> RunCard:
         first=min(int(each.time[0]) for each in bars.values()),
         last=max(int(each.time[-1]) for each in bars.values()),
         bars=sum(len(each) for each in bars.values()),
-        data={symbol: digest(each) for symbol, each in bars.items()},
+        data={symbol: each.digest() for symbol, each in bars.items()},
         config=table,
     )
-
-
-def digest(bars: BarArrays) -> str:
-    """Return the SHA-256 of a series: its times, then its columns, little-endian."""
-    found = hashlib.sha256(bars.time.astype("<i8").tobytes())
-    columns: Sequence[Any] = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-    for column in columns:
-        found.update(column.astype("<f8").tobytes())
-    return found.hexdigest()

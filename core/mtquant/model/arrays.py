@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class BarArrays:
     close: Floats
     volume: Floats
     _finite: set[str] = field(default_factory=set, init=False, repr=False)
+    _digest: list[str] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
     def of(cls, bars: Bars) -> BarArrays:
@@ -51,6 +53,15 @@ class BarArrays:
     def __len__(self) -> int:
         """Return the number of bars."""
         return len(self.time)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the times, then the columns, little-endian; worked out once."""
+        if not self._digest:
+            found = hashlib.sha256(self.time.astype("<i8").tobytes())
+            for column in (self.open, self.high, self.low, self.close, self.volume):
+                found.update(column.astype("<f8").tobytes())
+            self._digest.append(found.hexdigest())
+        return self._digest[0]
 
     def bars(self) -> Bars:
         """Return the same as columns of Python numbers: what :meth:`of` takes."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mtquant.backtest.run import Prepared, digest
+from mtquant.backtest.run import Prepared
 from mtquant.errors import ConfigError, MtquantError
 from mtquant.model.arrays import BarArrays
 from mtquant.search.parts import Part
@@ -213,10 +213,10 @@ def _digest(prepared: Prepared) -> str:
     """Return the SHA-256 of all prices: those that strategies hear and those orders meet."""
     market, found = prepared.market, hashlib.sha256()
     for symbol in sorted(prepared.bars):
-        found.update(f"{symbol} {digest(prepared.bars[symbol])}\n".encode())
+        found.update(f"{symbol} {prepared.bars[symbol].digest()}\n".encode())
     for symbol in market.symbols:
         series = [market.bars[symbol], *market.sides.get(symbol, ())]
-        digests = " ".join(digest(BarArrays.of(each)) for each in series)
+        digests = " ".join(BarArrays.of(each).digest() for each in series)
         found.update(f"{symbol} {digests}\n".encode())
         if symbol in market.ticks:
             ticks = market.ticks[symbol]
