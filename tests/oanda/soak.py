@@ -35,6 +35,8 @@ TICKS = 36_000
 SECONDS = 60
 AHEAD_S = 20
 """How long the engine has to start before the first tick."""
+LOOKS = 20
+"""How often the server's handles are counted, a tenth of a second apart."""
 TURN = 25
 """A strategy turns round after so many quotes."""
 CLOCK = SystemClock()
@@ -161,10 +163,10 @@ async def _watch(engine: Engine) -> Soaked:
     link = engine.wiring.links["oanda"]
     await anyio.sleep(AHEAD_S + SECONDS / 4)
     server = (await link.ask(lambda it: it.get_health())).process_id
-    before, heard, started = _held_by(server), Turner.heard, CLOCK.monotonic()
+    before, heard, started = await _held_by(server), Turner.heard, CLOCK.monotonic()
     await anyio.sleep(SECONDS / 2)
     rate = (Turner.heard - heard) / (CLOCK.monotonic() - started)
-    after = _held_by(server)
+    after = await _held_by(server)
     await anyio.sleep(SECONDS / 4 + 5)
     await engine.idle()
     await engine.desk.catch_up(link)
@@ -179,11 +181,18 @@ async def _watch(engine: Engine) -> Soaked:
     )
 
 
-def _held_by(process: int) -> tuple[int, int]:
-    """Return a process's resident memory in kB, and how many handles it has open."""
+async def _held_by(process: int) -> tuple[int, int]:
+    """Return a process's resident memory in kB, and how many handles it keeps open.
+
+    A request under way holds one for a moment; what is held at every look is kept.
+    """
     lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     resident = next(int(each.split()[1]) for each in lines if each.startswith("VmRSS"))
-    return resident, len(list(Path(f"/proc/{process}/fd").iterdir()))
+    handles = []
+    for _ in range(LOOKS):
+        handles.append(len(list(Path(f"/proc/{process}/fd").iterdir())))
+        await anyio.sleep(0.1)
+    return resident, min(handles)
 
 
 def main() -> None:

@@ -197,13 +197,18 @@ class Bench:
         """Place a market order and return its report once it has filled."""
         return await self.filled(await self.remote.place_order(self.order(**changes)))
 
-    async def filled(self, report: OrderReport) -> OrderReport:
-        """Wait until an order has ended, and return its report; raises Failed unless filled."""
+    async def ended(self, report: OrderReport) -> OrderReport:
+        """Wait until an order has ended, as long as that may take, and return its report."""
         for wait in range(_ATTEMPTS):
             if report.status in _ENDED:
                 break
             await self._pass(wait)
             report = await self.remote.get_order(order_id=report.order_id)
+        return report
+
+    async def filled(self, report: OrderReport) -> OrderReport:
+        """Wait until an order has ended, and return its report; raises Failed unless filled."""
+        report = await self.ended(report)
         if report.status is not OrderStatus.FILLED:
             raise Failed("a filled order", f"{report.status} ({report.reason_text})")
         return report
