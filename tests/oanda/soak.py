@@ -186,13 +186,20 @@ async def _held_by(process: int) -> tuple[int, int]:
 
     A request under way holds one for a moment; what is held at every look is kept.
     """
-    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
-    resident = next(int(each.split()[1]) for each in lines if each.startswith("VmRSS"))
     handles = []
     for _ in range(LOOKS):
-        handles.append(len(list(Path(f"/proc/{process}/fd").iterdir())))
+        handles.append(_handles(process))
         await anyio.sleep(0.1)
-    return resident, min(handles)
+    return _resident(process), min(handles)
+
+
+def _resident(process: int) -> int:
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    return next(int(each.split()[1]) for each in lines if each.startswith("VmRSS"))
+
+
+def _handles(process: int) -> int:
+    return len(list(Path(f"/proc/{process}/fd").iterdir()))
 
 
 def main() -> None:
