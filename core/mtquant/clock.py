@@ -119,8 +119,16 @@ class Ids:
 
     def new(self) -> str:
         """Return an id that no other call returns."""
-        value = ((self._clock.now() // 1_000_000) & (1 << 48) - 1) << 80 | self._rng.getrandbits(80)
-        return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+        return id_text(self.number(self._clock.now()))
+
+    def number(self, time: int) -> int:
+        """Return the next id at ``time`` as a number, of which :func:`id_text` makes the text."""
+        return ((time // 1_000_000) & (1 << 48) - 1) << 80 | self._rng.getrandbits(80)
+
+
+def id_text(number: int) -> str:
+    """Return an id's 26 characters."""
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def seeded(seed: int | None) -> Random:

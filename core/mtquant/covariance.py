@@ -13,6 +13,8 @@ from mtquant.model import Bar
 
 TRADING_DAYS = 260
 """Weekdays a year: how often foreign exchange has a daily bar."""
+HALF_LIFE, LEAST = 60.0, 20
+"""In bars: when a return weighs half as much, and how many returns must be seen."""
 _DAY = 86_400 * SECOND
 
 
@@ -29,7 +31,7 @@ class Covariance:
     Volatilities are those of one bar times the root of the bars in a year of 260 days.
     """
 
-    def __init__(self, half_life: float = 60.0, least: int = 20) -> None:
+    def __init__(self, half_life: float = HALF_LIFE, least: int = LEAST) -> None:
         self._decay = 0.5 ** (1.0 / half_life)
         self._least = least
         self._index: dict[str, int] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -56,3 +57,37 @@ class Trades:
         self.closed.append(ClosedTrade(time=time, strategy_id=name, profit=total))
         while self.closed[0].time <= time - DAY:
             self.closed.popleft()
+
+    def pending(self, symbol: str) -> Decimal:
+        """Return what the trade in ``symbol`` that is still open has brought so far."""
+        return self._profit.get(symbol, _ZERO)
+
+    def ended(self, name: str, symbol: str, trades: Sequence[tuple[int, Decimal]]) -> None:
+        """Take in what trades of ``name`` in ``symbol`` brought, and when they ended; it is flat.
+
+        The same as if each of their executions had been taken in by itself.
+        """
+        self.forget(symbol)
+        if not trades:
+            return
+        record, last = self.records.get(name, TradeRecord()), trades[-1][0]
+        won = [profit for _, profit in trades if profit > 0]
+        lost = [profit for _, profit in trades if profit <= 0]
+        self.records[name] = TradeRecord(
+            wins=record.wins + len(won),
+            losses=record.losses + len(lost),
+            won=record.won + sum(won, _ZERO),
+            lost=record.lost - sum(lost, _ZERO),
+        )
+        self.closed.extend(
+            ClosedTrade(time=time, strategy_id=name, profit=profit)
+            for time, profit in trades
+            if time > last - DAY
+        )
+        while self.closed[0].time <= last - DAY:
+            self.closed.popleft()
+
+    def begun(self, name: str, symbol: str, profit: Decimal) -> None:
+        """Take in that a position of ``name`` is open, whose executions brought ``profit``."""
+        self.opened_by[symbol] = name
+        self._profit[symbol] = profit

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mtquant.backtest.result import Costs, Rejection, Result, RunCard, Trade
+from mtquant.backtest.result import Costs, Rejection, Result, RunCard, Trade, Traded
 from mtquant.clock import SECOND, parse_time
 from mtquant.model import AssetClass, Fill, Instrument, Reason, Side, Timeframe
 from mtquant.model.arrays import BarArrays, Floats
@@ -96,11 +96,8 @@ def result(
         equity=equity,
         balance=balance,
         exposure=exposure,
-        round_trips=tuple(made),
-        orders=(),
-        fills=tuple(_fills(made)),
+        history=Traded(round_trips=tuple(made), fills=tuple(_fills(made)), costs=costs),
         rejections=_rejections(prices[symbols[0]], noise),
-        costs=costs,
         prices=prices,
         instruments={symbol: instrument(symbol) for symbol in symbols},
         ambiguous_bars=3,
@@ -122,11 +119,16 @@ def hostile(text: str) -> Result:
     return replace(
         whole,
         currency=text,
-        round_trips=tuple(
-            replace(each, instrument=text, strategy_id=text, entry_reason=text, exit_reason=text)
-            for each in whole.round_trips
+        history=Traded(
+            round_trips=tuple(
+                replace(
+                    each, instrument=text, strategy_id=text, entry_reason=text, exit_reason=text
+                )
+                for each in whole.round_trips
+            ),
+            fills=tuple(replace(each, instrument=text) for each in whole.fills),
+            costs=whole.costs,
         ),
-        fills=tuple(replace(each, instrument=text) for each in whole.fills),
         rejections=tuple(
             replace(each, instrument=text, strategy_id=text, code=text, message=text, who=text)
             for each in whole.rejections

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mtquant.backtest.result import Costs, Rejection, Result, RunCard, Trade
+from mtquant.backtest.result import Costs, Rejection, Result, RunCard, Trade, Traded
 from mtquant.clock import SECOND, parse_time
 from mtquant.model import AssetClass, Fill, Instrument, Reason, Side, Timeframe
 from mtquant.model.arrays import BarArrays
@@ -55,11 +55,12 @@ def result(
         "equity": curve,
         "balance": curve,
         "exposure": np.zeros(curve.size),
-        "round_trips": tuple(trades),
-        "orders": (),
-        "fills": (),
+        "history": Traded(
+            round_trips=tuple(trades),
+            fills=others.pop("fills", ()),
+            costs=others.pop("costs", Costs()),
+        ),
         "rejections": (),
-        "costs": Costs(),
         "prices": {
             symbol: bars(symbol, closes, timeframe) for symbol, closes in (prices or {}).items()
         },

@@ -6,17 +6,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from mtquant.backtest.intent import Intent
 from mtquant.backtest.result import ZERO, Costs, Rejection, Trade
+from mtquant.backtest.stretch.block import Block, Made, merged
 from mtquant.backtest.venue import CountingExchange, Paid
 from mtquant.clock import SECOND
 from mtquant.contract import Verdict
 from mtquant.decide import Close, Event, Filled, OrderMoved, Submit, Tell
 from mtquant.decide.entries import read_signal
-from mtquant.model import Fill, OrderStatus, Reason, Side, Signal
+from mtquant.model import Fill, OrderReport, OrderStatus, Reason, Side, Signal
 from mtquant.model.arrays import BarArrays
 from mtquant.risk import Decision
 
@@ -28,17 +31,6 @@ _EXITS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """Why an order was sent: whose wish it was, in his words, and how far off its stop stands."""
-
-    time: int
-    instrument: str
-    strategy_id: str
-    reason: str
-    stop_loss: Decimal | None = None
-
-
 @dataclass(slots=True)
 class Witnessed:
     """A witness that remembers."""
@@ -48,6 +40,7 @@ class Witnessed:
     rejections: list[Rejection] = field(default_factory=list)
     told: list[tuple[int, str, str]] = field(default_factory=list)
     intents: dict[str, Intent] = field(default_factory=dict)
+    blocks: list[Block] = field(default_factory=list)
     time: int = 0
     _reason: dict[str, str] = field(default_factory=dict)
 
@@ -79,6 +72,10 @@ class Witnessed:
         for finding in decision.findings:
             if finding.verdict is Verdict.REDUCED:
                 self._reject(wanted, finding.code, finding.message, "risk", reduced=True)
+
+    def decided(self, symbol: str, reason: str) -> None:
+        """Keep why an order in ``symbol`` was decided on last, in a stretch that was reckoned."""
+        self._reason[symbol] = reason
 
     def _reject(
         self, intent: Intent, code: str, message: str, who: str, *, reduced: bool = False
@@ -149,6 +146,7 @@ class _Open:
 def round_trips(
     fills: Sequence[Fill],
     exchange: CountingExchange,
+    paid_for: Mapping[str, Paid],
     intents: Mapping[str, Intent],
     prices: Mapping[str, BarArrays],
 ) -> tuple[Trade, ...]:
@@ -159,7 +157,7 @@ def round_trips(
     trades: list[Trade] = []
     going: dict[str, _Open] = {}
     for fill in fills:
-        paid = exchange.paid.get(fill.execution_id, Paid())
+        paid = paid_for.get(fill.execution_id, Paid())
         symbol, left = fill.instrument, fill.quantity
         trade = going.get(symbol)
         if trade is not None and trade.held * fill.side.sign < 0:
@@ -242,11 +240,65 @@ def _excursions(
     return (down, up, last - first) if side is Side.BUY else (up, down, last - first)
 
 
-def costs_of(fills: Sequence[Fill], exchange: CountingExchange, swap: Decimal) -> Costs:
+class LateHistory:
+    """The history of a backtest, made when it is first asked for; see :class:`History`.
+
+    ``earned`` is what the account's balance has changed by.
+    """
+
+    def __init__(
+        self,
+        witness: Witnessed,
+        exchange: CountingExchange,
+        prices: Mapping[str, BarArrays],
+        earned: Decimal,
+    ) -> None:
+        self._witness, self._exchange, self._prices = witness, exchange, prices
+        self._earned = earned
+
+    @cached_property
+    def _made(self) -> Made:
+        """What was reckoned and what was played, together."""
+        made, witness = merged(self._witness.blocks), self._witness
+        exchange = self._exchange
+        return Made(
+            sorted(
+                (*made.orders, *exchange.orders.values()), key=lambda each: int(each.order_id[1:])
+            ),
+            sorted((*made.fills, *witness.fills), key=lambda each: int(each.execution_id[1:])),
+            made.paid | exchange.paid,
+            made.intents | witness.intents,
+        )
+
+    @cached_property
+    def orders(self) -> tuple[OrderReport, ...]:
+        """Every order at the exchange, oldest first."""
+        return tuple(self._made.orders)
+
+    @cached_property
+    def fills(self) -> tuple[Fill, ...]:
+        """Every execution, oldest first."""
+        return tuple(self._made.fills)
+
+    @cached_property
+    def round_trips(self) -> tuple[Trade, ...]:
+        """The trades."""
+        made = self._made
+        return round_trips(made.fills, self._exchange, made.paid, made.intents, self._prices)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What all executions cost together, and the swap."""
+        fills = self._made.fills
+        booked = sum((each.realized_profit - each.commission for each in fills), start=ZERO)
+        return costs_of(fills, self._made.paid, self._earned - booked)
+
+
+def costs_of(fills: Sequence[Fill], paid_for: Mapping[str, Paid], swap: Decimal) -> Costs:
     """Return what all ``fills`` cost together, and the swap."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for fill in fills:
-        paid = exchange.paid.get(fill.execution_id, Paid())
+        paid = paid_for.get(fill.execution_id, Paid())
         sums["spread"] += paid.spread
         sums["slippage"] += paid.slippage
         sums["commission"] += fill.commission

@@ -10,55 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from mtquant.backtest.late import LateCovariance
 from mtquant.backtest.played import Played, Series, hearers
 from mtquant.backtest.quiet import Stillness
 from mtquant.backtest.shell import Shell
+from mtquant.backtest.stretch.reckoner import Reckoner
 from mtquant.backtest.tracks import Tracks
-from mtquant.covariance import Covariance
 from mtquant.model import Bar
 
 Step = tuple[int, tuple[Bar, ...]]
 Closed = Sequence[tuple[Bar, ...]]
 _SHORTEST, _LONGEST = 32, 8192
 """How many steps are looked ahead: more while nothing happens, fewer after something did."""
-
-
-class LateCovariance(Covariance):
-    """Covariances of returns that are worked out when somebody asks for one.
-
-    ``skip`` takes the bars of passed-over steps in without making anything of them.
-    """
-
-    def __init__(self, steps: Sequence[Step]) -> None:
-        super().__init__()
-        self._steps = steps
-        self._late: list[Bar | range] = []
-        self._single = all(len(bars) == 1 for _, bars in steps)
-
-    def bar(self, bar: Bar) -> None:
-        """Take in a closed bar."""
-        self._late.append(bar)
-
-    def skip(self, first: int, end: int) -> None:
-        """Take in the bars of the steps from ``first`` on, before ``end``."""
-        self._late.append(range(first, end))
-
-    def _fold(self) -> None:
-        late, self._late = self._late, []
-        for each in late:
-            if self._single and isinstance(each, range):
-                super().bars(bars[0] for _, bars in self._steps[each.start : each.stop])
-                continue
-            for bar in self._bars(each):
-                super().bar(bar)
-        super()._fold()
-
-    def _bars(self, late: Bar | range) -> Iterator[Bar]:
-        if isinstance(late, Bar):
-            yield late
-            return
-        for index in late:
-            yield from self._steps[index][1]
 
 
 class Lane:
@@ -82,21 +45,32 @@ class Lane:
         )
         self._bars = [each[0] for each in closed] if self._single else []
         self._ahead = _SHORTEST
+        self._reckoner: Reckoner | None = None
+
+    def reckon(self, reckoner: Reckoner) -> None:
+        """Let ``reckoner`` go ahead wherever it can."""
+        self._reckoner = reckoner
 
     def play(self, first: int) -> Iterator[int]:
         """Play every step from ``first`` on; yield those that were played in full."""
         index, count = first, len(self._steps)
         while index < count:
-            if self._still():
+            if self._reckoner is not None:
+                for come in self._reckoner.go(index):
+                    yield come
+                    index = come + 1
+            if index < count and self._still():
                 index = self._pass(index)
-                if index == count:
-                    break
+            if index == count:
+                break
             self._play_one(index)
             yield index
             index += 1
 
     def _play_one(self, index: int) -> None:
         time, bars = self._steps[index]
+        if self._reckoner is not None:
+            self._played[0].now = index
         self._shell.step(time, bars)
         self._tracks.note(index, self._shell.venue)
 
@@ -136,6 +110,10 @@ class Lane:
 
         Return the step at which one does, or ``limit``.
         """
+        if self._reckoner is not None:
+            self._played[0].hear_on(self._bars, limit)
+            spoken = self._played[0].spoken(first, limit)
+            return spoken[0][0] if spoken else limit
         if self._single:
             return first + self._played[0].hear_stretch(self._bars[first:limit], first)
         for index in range(first, limit):

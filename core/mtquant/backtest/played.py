@@ -7,8 +7,10 @@ of the decider, what was said at its last bar is kept until the decider asks for
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +20,8 @@ from mtquant.model import Bar, Fill, Quote, Signal, Timeframe
 from mtquant.model.arrays import BarArrays
 
 Series = tuple[str, Timeframe]
+Said = tuple[Signal, ...] | Exception
+"""What a strategy said of a bar, or raised."""
 _Put = Callable[[Any], None]
 
 
@@ -75,7 +79,11 @@ class Played:
         }
         self._at = dict.fromkeys(self._feeds, 0)
         self._step = -1
-        self._said: dict[int, tuple[Signal, ...] | Exception] = {}
+        self._said: dict[int, Said] = {}
+        self._ahead: dict[int, Said] = {}
+        self._spoke: list[int] = []
+        self._heard_to = self.now = -1
+        """How far it was heard ahead, and the step that is being played, where that is told."""
         self._ready_from: int | None = None
         if len(columns) == 1:
             [found] = columns.values()
@@ -98,6 +106,43 @@ class Played:
     def alone(self) -> bool:
         """True where it hears one series."""
         return self._ready_from is not None
+
+    @property
+    def free(self) -> bool:
+        """True where what it says follows from the bars of one series alone, whatever trades."""
+        heeds = type(self.strategy).on_fill is not Strategy.on_fill
+        return self.alone and not heeds and not self.strategy.hears_quotes
+
+    def hear_on(self, bars: Sequence[Bar], end: int) -> None:
+        """Hear the bars of its one series before step ``end`` that it hasn't heard, one a step.
+
+        What it says is kept for whoever asks for that step; it must be :attr:`free`.
+        """
+        [(series, feeds)] = self._feeds.items()
+        step, ready_from = self._at[series], self._ready_from or 0
+        if step >= end:
+            return
+        puts = [put for put, _ in feeds]
+        rows = zip(*(values[step:end] for _, values in feeds), strict=True)
+        updated, ready = self.strategy.take_updated, self.strategy.take_ready
+        try:
+            for bar, row in zip(bars[step:end], rows if puts else repeat(()), strict=bool(puts)):
+                for put, value in zip(puts, row, strict=True):
+                    put(value)
+                said = ready(bar) if step >= ready_from else updated(bar)
+                if said:
+                    self._ahead[step] = said
+                    self._spoke.append(step)
+                step += 1
+        except Exception as error:  # noqa: BLE001 - as in hear
+            self._ahead[step] = error
+            self._spoke.append(step)
+        self._at[series] = self._heard_to = end
+
+    def spoken(self, first: int, end: int) -> list[tuple[int, Said]]:
+        """Return what it said at the steps from ``first`` on, before ``end``, and when."""
+        low, high = bisect_left(self._spoke, first), bisect_left(self._spoke, end)
+        return [(step, self._ahead[step]) for step in self._spoke[low:high]]
 
     def hear_stretch(self, bars: Sequence[Bar], step: int) -> int:
         """Hear the bars of its one series, one a step from ``step`` on, until it speaks.
@@ -123,7 +168,7 @@ class Played:
         self._at[series] = at
         return silent
 
-    def _keep(self, bar: Bar, step: int, said: tuple[Signal, ...] | Exception) -> None:
+    def _keep(self, bar: Bar, step: int, said: Said) -> None:
         if step != self._step:
             self._step = step
             self._said.clear()
@@ -139,7 +184,7 @@ class Played:
         self._at[series] = at + 1
         for put, values in self._feeds[series]:
             put(values[at])
-        said: tuple[Signal, ...] | Exception
+        said: Said
         try:
             said = self.strategy.take_updated(bar)
         except Exception as error:  # noqa: BLE001 - a stranger's strategy may raise anything
@@ -149,9 +194,13 @@ class Played:
 
     def take_bar(self, bar: Bar) -> tuple[Signal, ...]:
         """Return what the strategy says at ``bar``; it hears it now, unless it has already."""
-        if id(bar) not in self._said:
-            self.hear(bar, self._step)
-        said = self._said.pop(id(bar))
+        said: Said
+        if self.now < self._heard_to:
+            said = self._ahead.get(self.now, ())
+        else:
+            if id(bar) not in self._said:
+                self.hear(bar, self._step)
+            said = self._said.pop(id(bar))
         if isinstance(said, Exception):
             raise said
         return said

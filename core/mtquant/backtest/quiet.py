@@ -16,12 +16,12 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from mtquant.backtest.conversion import Conversion
 from mtquant.backtest.tape import Ints, Tape
 from mtquant.backtest.venue import CountingExchange
 from mtquant.contract import BreakerLevel
 from mtquant.exchange.costs import CENT, money
-from mtquant.exchange.rates import convert
-from mtquant.model import OrderReport, OrderType, Position, Quote, Side
+from mtquant.model import OrderReport, OrderType, Position, Side
 from mtquant.model.arrays import Floats
 from mtquant.risk import BreakerRules, BreakerState, step
 from mtquant.risk.breaker import trading_day
@@ -81,6 +81,7 @@ class Stillness:
         rules: BreakerRules,
     ) -> None:
         self._exchange, self._tapes, self._times, self._rules = exchange, tapes, times, rules
+        self._conversion = Conversion(exchange, tapes, times)
         self._days = day_starts(rules, times)
 
     def can_tell(self) -> bool:
@@ -105,7 +106,7 @@ class Stillness:
             each = self._exchange.instruments[position.instrument]
             tape = self._tapes[position.instrument]
             at = tape.at[first:end]
-            rate = self._rate(each.quote, first, end)
+            rate = self._conversion.rates(each.quote, first, end)
             equity += self._profit(position, tape, at, rate, first)
             mids = tape.mids(at)
             value = float(position.quantity) * mids * rate
@@ -130,33 +131,12 @@ class Stillness:
         return cents
 
     def _booked(self, position: Position, step_index: int) -> int:
-        quotes = {
-            symbol: self._quote(symbol, step_index)
-            for symbol, tape in self._tapes.items()
-            if tape.at[step_index] >= 0
-        }
-        quote = quotes[position.instrument]
+        quote = self._conversion.quote(position.instrument, step_index)
         price = quote.bid if position.side is Side.BUY else quote.ask
         currency = self._exchange.instruments[position.instrument].quote
-        rate = convert(self._exchange.way_home(currency), quotes)
-        gained = position.quantity * (price - position.average_price) * (rate or Decimal(0))
+        rate = self._conversion.rate(currency, step_index)
+        gained = position.quantity * (price - position.average_price) * rate
         return int(money(position.side.sign * gained) * _CENTS)
-
-    def _quote(self, symbol: str, step_index: int) -> Quote:
-        tape = self._tapes[symbol]
-        at = int(tape.at[step_index])
-        bid, ask = int(tape.bid[at]) * tape.unit, int(tape.ask[at]) * tape.unit
-        return Quote(instrument=symbol, bid=bid, ask=ask, time=int(self._times[step_index]))
-
-    def _rate(self, currency: str, first: int, end: int) -> Floats:
-        """Return what one unit of ``currency`` is worth in the account's, at each step."""
-        rate = np.ones(end - first)
-        for symbol, inverse in self._exchange.way_home(currency):
-            tape = self._tapes[symbol]
-            at = tape.at[first:end]
-            mids = tape.mids(at)
-            rate = rate / mids if inverse else rate * mids
-        return rate
 
     def quiet_until(self, first: int, end: int, worth: Worth, state: BreakerState) -> int:
         """Return the first step from ``first`` on that isn't certainly quiet; at most ``end``."""
@@ -165,11 +145,16 @@ class Stillness:
             due = self._exchange.next_due()
             if due is not None:
                 loud[int(np.searchsorted(self._times[first:end], due)) :] = True
-            level = float(self._exchange.settings.close_out_level)
-            limit = level * worth.margin * (1 + _MARGIN) * _CENTS + 1
-            loud |= worth.equity <= limit
-        loud |= self._breaker_may_move(first, end, worth.equity, state)
+            loud |= self.closes_out(worth)
+        loud |= self.breaker_may_move(first, end, worth.equity, state)
         return first + int(np.argmax(loud)) if loud.any() else end
+
+    def closes_out(self, worth: Worth) -> NDArray[np.bool_]:
+        """Tell at which steps the equity might have fallen to the margin close-out."""
+        level = float(self._exchange.settings.close_out_level)
+        limit = level * worth.margin * (1 + _MARGIN) * _CENTS + 1
+        found: NDArray[np.bool_] = worth.equity <= limit
+        return found
 
     def _reached(self, first: int, end: int) -> NDArray[np.bool_]:
         """Tell at which steps a working order's price lies within a bar's reach."""
@@ -193,7 +178,7 @@ class Stillness:
 
     # --- the loss breaker --------------------------------------------------------------------
 
-    def _breaker_may_move(
+    def breaker_may_move(
         self, first: int, end: int, equity: Ints, state: BreakerState
     ) -> NDArray[np.bool_]:
         """Tell at which steps the breaker's level might change.

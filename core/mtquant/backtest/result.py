@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +131,40 @@ class RunCard:
     config: Mapping[str, Any]
 
 
+class History(Protocol):
+    """What was traded, each oldest first; it may be made when it is first asked for.
+
+    ``round_trips`` from flat to flat (those still open come last), ``orders`` and ``fills`` at the
+    exchange, and what all of it cost.
+    """
+
+    @property
+    def round_trips(self) -> tuple[Trade, ...]:
+        """The trades."""
+
+    @property
+    def orders(self) -> tuple[OrderReport, ...]:
+        """The orders."""
+
+    @property
+    def fills(self) -> tuple[Fill, ...]:
+        """The executions."""
+
+    @property
+    def costs(self) -> Costs:
+        """What they cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traded:
+    """A history that is there; see :class:`History`."""
+
+    round_trips: tuple[Trade, ...] = ()
+    orders: tuple[OrderReport, ...] = ()
+    fills: tuple[Fill, ...] = ()
+    costs: Costs = Costs()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
     """A finished backtest. Arrays have one entry for each step of the market, oldest first.
@@ -152,11 +186,8 @@ class Result:
     equity: Floats
     balance: Floats
     exposure: Floats
-    round_trips: tuple[Trade, ...]
-    orders: tuple[OrderReport, ...]
-    fills: tuple[Fill, ...]
+    history: History
     rejections: tuple[Rejection, ...]
-    costs: Costs
     prices: Mapping[str, BarArrays]
     instruments: Mapping[str, Instrument]
     signals: tuple[Signal, ...] = ()
@@ -166,6 +197,26 @@ class Result:
     spread_in_data: bool = False
     told: tuple[tuple[int, str, str], ...] = ()
     seconds: float = 0.0
+
+    @property
+    def round_trips(self) -> tuple[Trade, ...]:
+        """The trades from flat to flat, by their end; those still open come last."""
+        return self.history.round_trips
+
+    @property
+    def orders(self) -> tuple[OrderReport, ...]:
+        """Every order at the exchange, oldest first."""
+        return self.history.orders
+
+    @property
+    def fills(self) -> tuple[Fill, ...]:
+        """Every execution, oldest first."""
+        return self.history.fills
+
+    @property
+    def costs(self) -> Costs:
+        """What trading cost."""
+        return self.history.costs
 
     @property
     def stats(self) -> Statistics:

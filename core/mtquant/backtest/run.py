@@ -6,19 +6,21 @@ import platform
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from mtquant.backtest.ahead import Ahead, look_ahead, tapes_of
-from mtquant.backtest.collect import Witnessed, costs_of, round_trips
-from mtquant.backtest.lane import Lane, LateCovariance
+from mtquant.backtest.collect import LateHistory, Witnessed
+from mtquant.backtest.conversion import Conversion
+from mtquant.backtest.lane import Lane
+from mtquant.backtest.late import LateCovariance
 from mtquant.backtest.memory import Memory, ReadOnce
 from mtquant.backtest.quiet import Stillness
 from mtquant.backtest.result import Result, RunCard
 from mtquant.backtest.shell import Shell
+from mtquant.backtest.stretch.reckoner import Reckoner, reckonable
 from mtquant.backtest.tape import Ints, Tape
 from mtquant.backtest.tracks import Tracks
 from mtquant.backtest.venue import Venue
@@ -239,7 +241,25 @@ def _lane(made: _Made, prepared: Prepared, tracks: Tracks, first: int) -> Iterat
     stillness = Stillness(exchange, prepared.tapes, prepared.times, made.rules)
     ahead = made.ahead
     lane = Lane(made.shell, ahead.played, prepared.steps, ahead.closed, stillness, tracks)
+    _reckon(made, prepared, lane, stillness, tracks)
     return lane.play(first)
+
+
+def _reckon(
+    made: _Made, prepared: Prepared, lane: Lane, stillness: Stillness, tracks: Tracks
+) -> None:
+    """Let trading be reckoned instead of played, where that can be done."""
+    if made.ahead is None or prepared.tapes is None or len(prepared.bars) != 1:
+        return
+    shell, hearers = made.shell, made.ahead.played
+    [(symbol, arrays)] = prepared.bars.items()
+    tape = prepared.tapes[symbol]
+    if not reckonable(shell, hearers, tape, arrays):
+        return
+    bars = [bars[0] for _, bars in prepared.steps]
+    conversion = Conversion(shell.venue.exchange, prepared.tapes, prepared.times)
+    prices = arrays, bars, tape
+    lane.reckon(Reckoner(shell, hearers[0], prices, stillness, conversion, tracks, made.witness))
 
 
 def _each_step(made: _Made, prepared: Prepared, tracks: Tracks, first: int) -> Iterator[int]:
@@ -255,7 +275,7 @@ def _result(prepared: Prepared, made: _Made, tracks: Tracks, seed: int, seconds:
     witness, venue = made.witness, made.shell.venue
     exchange, prices = venue.exchange, prepared.bars
     account = exchange.account(int(prepared.times[-1]))
-    swap = exchange.balance - prepared.settings.balance - _booked(witness)
+    paid = exchange.balance - prepared.settings.balance
     return Result(
         card=_card(prepared, seed),
         currency=prepared.settings.currency,
@@ -266,12 +286,9 @@ def _result(prepared: Prepared, made: _Made, tracks: Tracks, seed: int, seconds:
         equity=tracks.equity,
         balance=tracks.balance,
         exposure=tracks.exposure,
-        round_trips=round_trips(witness.fills, exchange, witness.intents, prices),
-        orders=tuple(exchange.orders.values()),
-        fills=tuple(witness.fills),
+        history=LateHistory(witness, exchange, prices, paid),
         rejections=tuple(witness.rejections),
         signals=tuple(witness.signals),
-        costs=costs_of(witness.fills, exchange, swap),
         prices=prices,
         instruments=venue.instruments,
         ambiguous_bars=exchange.ambiguous_bars,
@@ -298,11 +315,6 @@ def _open(shell: Shell, prepared: Prepared, first: int) -> None:
         shell.venue.quiet(steps[first - 1][0])
         shell.clock.set(steps[first - 1][0])
     shell.start(prepared.config.symbols())
-
-
-def _booked(witness: Witnessed) -> Decimal:
-    """Return what the executions alone did to the balance."""
-    return sum((each.realized_profit - each.commission for each in witness.fills), start=Decimal(0))
 
 
 def _card(prepared: Prepared, seed: int) -> RunCard:

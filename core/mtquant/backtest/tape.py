@@ -26,7 +26,7 @@ _LARGEST = 2**52
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tape:
-    """One symbol's bid and ask at the end of each bar, and how far they reached within it.
+    """One symbol's bid and ask at the end and opening of each bar, and how far they reached in it.
 
     All are of shape (bars,), int64, in ``unit`` of the quote currency. ``at`` is, for each step,
     the newest bar that has ended by then (-1: none yet), and ``fresh`` whether it ended just then.
@@ -35,6 +35,8 @@ class Tape:
     unit: Decimal
     bid: Ints
     ask: Ints
+    bid_open: Ints
+    ask_open: Ints
     bid_low: Ints
     bid_high: Ints
     ask_low: Ints
@@ -86,9 +88,11 @@ def tape_of(
         bid=bid[0],
         bid_high=bid[1],
         bid_low=bid[2],
+        bid_open=bid[3],
         ask=ask[0],
         ask_high=ask[1],
         ask_low=ask[2],
+        ask_open=ask[3],
         at=last,
         fresh=fresh,
     )
@@ -99,20 +103,20 @@ def _digits(number: Decimal) -> int:
 
 
 def _mids(bars: Bars, digits: int) -> tuple[list[Ints], list[Ints]] | None:
-    """Return the closes, and the range of each bar, which its opening may lie outside of."""
+    """Return close, high, low and opening of each bar; the opening may lie outside the range."""
     opened, high, low, close = (
         _whole(column, digits) for column in (bars.open, bars.high, bars.low, bars.close)
     )
     if opened is None or high is None or low is None or close is None:
         return None
-    prices = [close, high, low]
+    prices = [close, high, low, opened]
     return prices, prices
 
 
 def _two_sides(bid: Bars, ask: Bars, digits: int) -> tuple[list[Ints], list[Ints]] | None:
     """Return the lower and the higher of the two sides; recorded ones cross at times."""
     found: list[list[Ints]] = [[], []]
-    for name in ("close", "high", "low"):
+    for name in ("close", "high", "low", "open"):
         one, other = _whole(getattr(bid, name), digits), _whole(getattr(ask, name), digits)
         if one is None or other is None:
             return None

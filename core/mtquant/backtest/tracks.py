@@ -30,8 +30,8 @@ class Tracks:
         self.balance[index] = float(account.balance)
         self.exposure[index] = exposure(venue)
 
-    def fill(self, first: int, end: int, worth: Worth, balance: float) -> None:
-        """Write down a stretch from step ``first`` on, before ``end``, in which nothing traded."""
+    def fill(self, first: int, end: int, worth: Worth, balance: float | Floats) -> None:
+        """Write down what the account was worth at the steps from ``first`` on, before ``end``."""
         length = end - first
         self.equity[first:end] = worth.equity[:length] / _CENTS
         self.balance[first:end] = balance

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -27,9 +27,11 @@ from mtquant.model import (
     Instrument,
     OrderReport,
     OrderRequest,
+    OrderStatus,
     OrderType,
     Position,
     PositionMode,
+    Reason,
 )
 
 _PAGE = 1000
@@ -66,6 +68,35 @@ class CountingExchange(Exchange):
     def held_positions(self) -> Sequence[Position]:
         """Return the open positions, without what they would bring now."""
         return tuple(self._positions.open.values())
+
+    def end_position(
+        self, symbol: str, guards: Mapping[Reason, str], filled: Fill | None, time: int
+    ) -> None:
+        """End a position, by ``filled`` where one of its ``guards`` did it, and the guards too."""
+        if filled is not None:
+            self._record.fill(filled)
+        for reason, order_id in guards.items():
+            if not self.orders[order_id].status.terminal:
+                self._record.finish(order_id, OrderStatus.CANCELED, reason, time)
+        self._positions.open.pop(symbol)
+
+    def go_on(
+        self, *, balance: Decimal, numbered: int, seq: int, position: Position | None
+    ) -> None:
+        """Go on from what came of a stretch; a ``position`` gets the orders that protect it."""
+        self.balance = balance
+        self._record.numbered = numbered
+        if position is not None:
+            self._positions.open[position.position_id] = position
+            self._protect(position, position.average_price, position.opened_at)
+        self._record.seq = seq
+
+    def swaps_due(self, after: int, until: int) -> Iterator[int]:
+        """Return when swaps fall due after ``after``, ``until`` included."""
+        due = self.settings.rollover.after(after) if self._swaps else until + 1
+        while due <= until:
+            yield due
+            due = self.settings.rollover.after(due)
 
     def way_home(self, currency: str) -> Path:
         """Return how a quote currency becomes the account's."""
@@ -150,6 +181,16 @@ class Venue:
                 step = Step(moments[known - 1], symbol, known - 1)
                 self._market.quote(self.exchange, step)
         self._time = max(self._time, until)
+
+    def forget_changes(self) -> None:
+        """Forget what has changed so far: whoever asks knows it."""
+        self.exchange.take_changes()
+        self._pending = []
+
+    @property
+    def ends(self) -> int:
+        """When the recorded prices end: from then on no order is taken."""
+        return self._end
 
     def _due(self, to: int) -> list[Step]:
         """Return what becomes known until ``to``, by time, and take it as known."""

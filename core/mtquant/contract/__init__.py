@@ -35,6 +35,7 @@ from mtquant.contract.risk import (
     Verdict,
 )
 from mtquant.contract.strategy import Strategy, Wishes
+from mtquant.contract.worst import Worst
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -73,6 +74,7 @@ __all__ = [
     "TradeRecord",
     "Verdict",
     "Wishes",
+    "Worst",
     "parameters",
     "tool",
     "tools_of",

@@ -37,6 +37,14 @@ class Pursuit:
         """Pursue nothing any more: the positions that are left are a person's."""
         self._passive = True
 
+    def told_veto(self, symbol: str) -> str:
+        """Return the code of the veto in ``symbol`` that people were told of last."""
+        return self._vetoed.get(symbol, "")
+
+    def approved(self, symbol: str) -> None:
+        """Take in that the gate approved of an order in ``symbol``: the next veto is news."""
+        self._vetoed.pop(symbol, None)
+
     def mode(self, book: Book, strategies: tuple[str, ...]) -> Mode:
         """Return the most careful mode of ``strategies``; a change stands while its base does."""
         found = set()
@@ -124,7 +132,7 @@ class Pursuit:
         if not decision.approved or proposal is None:
             self._tell_veto(flow, symbol, decision)
             return
-        self._vetoed.pop(symbol, None)
+        self.approved(symbol)
         order = OrderRequest(
             client_order_id=flow.ids.new(),
             instrument=symbol,

@@ -36,6 +36,16 @@ from mtquant.risk.decision import Decision, figure
 
 MAX_PLUGIN_S = 1.0
 """How long a sizer or check may take; one of ours takes some millionths of it."""
+WARNED = "warned"
+"""The code of an order that is smaller because the loss breaker warns."""
+BREAKER_VETOES = {
+    BreakerLevel.REDUCING: ("reducing_only", "the loss breaker lets positions be reduced only"),
+    BreakerLevel.HALTED: (
+        "trading_halted",
+        "the loss breaker has halted trading until a person resets",
+    ),
+}
+"""Code and sentence of the veto at a breaker level."""
 _ZERO = Decimal(0)
 _APPROVED = Verdict.APPROVED
 _NO_PRICE = Decimal("NaN")
@@ -262,9 +272,9 @@ class _Review:
         self._note(
             Verdict.REDUCED,
             quantity,
-            code="warned",
+            code=WARNED,
             limit=plain(share),
-            message=f"the loss breaker warns: {plain(share * 100)} % of the usual size",
+            message=warning(gate.rules),
         )
         return quantity
 
@@ -294,6 +304,11 @@ class _Review:
         )
 
 
+def warning(rules: BreakerRules) -> str:
+    """Return the sentence on orders that are smaller because the loss breaker warns."""
+    return f"the loss breaker warns: {plain(rules.warned_size * 100)} % of the usual size"
+
+
 def _name(plugin: Plugin[Any]) -> str:
     return str(getattr(plugin, "name", type(plugin).__name__))
 
@@ -321,10 +336,8 @@ def _require_sane(signal: Signal, instrument: Instrument) -> None:
 
 def _require_trading(level: BreakerLevel) -> None:
     """Refuse new exposure from REDUCING on."""
-    if level >= BreakerLevel.HALTED:
-        raise Vetoed("trading_halted", "the loss breaker has halted trading until a person resets")
-    if level >= BreakerLevel.REDUCING:
-        raise Vetoed("reducing_only", "the loss breaker lets positions be reduced only")
+    if level in BREAKER_VETOES:
+        raise Vetoed(*BREAKER_VETOES[level])
 
 
 def _require_one_record(state: RiskState) -> None:

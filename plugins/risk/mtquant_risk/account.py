@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from mtquant.contract import Check, Finding, Proposal, RiskState, Settings
+from mtquant.contract import Check, Finding, Proposal, RiskState, Settings, Worst
 from mtquant.errors import Vetoed
 from mtquant.model import Positive, plain
 from mtquant.risk import figure
@@ -30,6 +30,10 @@ class PositionLimit(Check[PositionLimitSettings]):
     """
 
     name = "position_limit"
+
+    def passes(self, worst: Worst) -> bool:
+        """Compare the largest order, beside which nothing is held, with the limit."""
+        return worst.quantity <= self.settings.max_quantity
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Compare the position after the fill with the limit."""
@@ -70,6 +74,11 @@ class Notional(Check[NotionalSettings]):
     """
 
     name = "notional"
+
+    def passes(self, worst: Worst) -> bool:
+        """Compare the largest order with both limits on the least equity."""
+        most = min(self.settings.max_order, self.settings.max_gross) * worst.equity
+        return worst.equity > 0 and worst.notional <= most
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Value the order and the account's exposure in the account's currency."""
@@ -125,6 +134,11 @@ class Margin(Check[MarginSettings]):
     """
 
     name = "margin"
+
+    def passes(self, worst: Worst) -> bool:
+        """Compare the least equity with the margin of the largest order and of what was held."""
+        order = worst.notional * worst.instrument.margin_rate
+        return worst.equity >= self.settings.min_level * (worst.margin_used + order)
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Compare the margin level after the order with the least allowed."""

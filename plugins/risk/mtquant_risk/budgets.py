@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mtquant.clock import SECOND
-from mtquant.contract import Check, Finding, Proposal, RiskState, Settings
+from mtquant.contract import Check, Finding, Proposal, RiskState, Settings, Worst
 from mtquant.model import Number, Positive, plain
 from mtquant.risk import figure
 from mtquant_risk.account import ZERO, money, notional_of_one
@@ -51,6 +51,10 @@ class Budgets(Check[BudgetsSettings]):
     """
 
     name = "budgets"
+
+    def passes(self, worst: Worst) -> bool:
+        """Agree where the source's budget is without limits."""
+        return self.settings.of.get(worst.strategy_id, self.settings.others) == _UNLIMITED
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Compare the order with the budget of who wants it."""

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AwareDatetime, Field, field_validator
 
 from mtquant.clock import SECOND, format_time
-from mtquant.contract import Check, Finding, Proposal, RiskState, Settings
+from mtquant.contract import Check, Finding, Proposal, RiskState, Settings, Worst
 from mtquant.errors import ConfigError, Vetoed
 from mtquant.model import AssetClass
 
@@ -66,6 +66,11 @@ class TradingHours(Check[TradingHoursSettings]):
         self._blackouts = [
             tuple(_nanoseconds(each) for each in pair) for pair in settings.blackouts
         ]
+
+    def passes(self, worst: Worst) -> bool:
+        """Tell whether the market is one without hours, and no time is left out."""
+        traded = worst.instrument
+        return not self._blackouts and self._code(traded.instrument, traded.asset_class) is None
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Look whether the market of the order's symbol is open, and stays so for long enough."""

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mtquant.clock import SECOND, format_time
-from mtquant.contract import Check, Exposure, Finding, Proposal, RiskState, Sent, Settings
+from mtquant.contract import Check, Exposure, Finding, Proposal, RiskState, Sent, Settings, Worst
 from mtquant.model import AssetClass, Number, Positive, plain
 from mtquant.risk import figure
 from mtquant_risk.account import ZERO, money, notional_of_one
@@ -27,6 +27,10 @@ class Spread(Check[SpreadSettings]):
     """Vetoes while the spread is too wide: at the rollover, at news, in a market that is thin."""
 
     name = "spread"
+
+    def passes(self, worst: Worst) -> bool:
+        """Compare the widest spread with its limit."""
+        return worst.spread <= self.settings.max_fraction
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Compare the spread with its limit."""
@@ -56,6 +60,11 @@ class Restricted(Check[RestrictedSettings]):
 
     name = "restricted"
 
+    def passes(self, worst: Worst) -> bool:
+        """Look the symbol up."""
+        name, wanted = worst.instrument.instrument, self.settings
+        return name not in wanted.deny and (not wanted.allow or name in wanted.allow)
+
     def review(self, proposal: Proposal, state: RiskState) -> Finding:  # noqa: ARG002 - the port's
         """Look the symbol up."""
         name, wanted = proposal.signal.instrument, self.settings
@@ -77,6 +86,10 @@ class StopRequired(Check[StopRequiredSettings]):
 
     name = "stop_required"
 
+    def passes(self, worst: Worst) -> bool:
+        """Tell whether all bring a stop, where one is required."""
+        return worst.stopped or not self.settings.required
+
     def review(self, proposal: Proposal, state: RiskState) -> Finding:  # noqa: ARG002 - the port's
         """Look whether there is a stop."""
         if self.settings.required and proposal.stop_loss is None:
@@ -95,6 +108,10 @@ class OpenOrders(Check[OpenOrdersSettings]):
     """Vetoes one more order where too many are working; in doubt counts as working."""
 
     name = "open_orders"
+
+    def passes(self, worst: Worst) -> bool:  # noqa: ARG002 - the port's
+        """Agree: no order works when one of them is sent."""
+        return True
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Count them."""
@@ -130,6 +147,12 @@ class Throttle(Check[ThrottleSettings]):
 
     name = "throttle"
 
+    def passes(self, worst: Worst) -> bool:
+        """Count the messages of each window."""
+        wanted = self.settings
+        windows = ((1, wanted.per_second), (60, wanted.per_minute), (86_400, wanted.per_day))
+        return all(worst.most_sent(seconds) < most for seconds, most in windows)
+
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Count what was sent in each window."""
         wanted = self.settings
@@ -162,6 +185,10 @@ class RepeatedOrder(Check[RepeatedOrderSettings]):
     """
 
     name = "repeated_order"
+
+    def passes(self, worst: Worst) -> bool:
+        """Count the orders of a window, whatever their side."""
+        return worst.most_opened(self.settings.window_s) < self.settings.count
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Count the source's orders in the symbol and on the side."""
@@ -196,6 +223,10 @@ class Duplicate(Check[DuplicateSettings]):
 
     name = "duplicate"
 
+    def passes(self, worst: Worst) -> bool:
+        """Tell whether two ever come within the window."""
+        return not worst.most_opened(self.settings.window_s)
+
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Look for the same order in the window."""
         signal = proposal.signal
@@ -229,6 +260,10 @@ class CurrencyExposure(Check[CurrencySettings]):
     """
 
     name = "currency_exposure"
+
+    def passes(self, worst: Worst) -> bool:
+        """Compare the largest order, beside which nothing is held, with the limit."""
+        return worst.notional <= self.settings.max_net * worst.equity
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Add up both currencies of the order over the whole account."""
@@ -291,6 +326,14 @@ class Regulatory(Check[RegulatorySettings]):
     def __init__(self, settings: RegulatorySettings) -> None:
         super().__init__(settings)
         self._known: dict[str, tuple[Exposure, Decimal]] = {}
+
+    def passes(self, worst: Worst) -> bool:
+        """Compare the margin of the largest order with the least equity."""
+        if self.settings.profile == "none":
+            return True
+        traded = worst.instrument
+        rate = self._rate(traded.asset_class, traded.base, traded.quote)
+        return rate is not None and worst.notional * rate <= worst.equity
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Add up the margin of all that is held, works, and is asked for."""

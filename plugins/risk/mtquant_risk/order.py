@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mtquant.clock import SECOND
-from mtquant.contract import Check, Finding, Proposal, RiskState, Settings
+from mtquant.contract import Check, Finding, Proposal, RiskState, Settings, Worst
 from mtquant.model import AssetClass, Number, Positive, Quote, Side, plain
 from mtquant.risk import figure
 
@@ -23,6 +23,10 @@ class StalePrice(Check[StalePriceSettings]):
     """Vetoes on a price that is missing, zero, crossed, too old, or as far in the future."""
 
     name = "stale_price"
+
+    def passes(self, worst: Worst) -> bool:  # noqa: ARG002 - the port's
+        """Agree: the price is of the moment."""
+        return True
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Look at the quote's time and sides."""
@@ -77,6 +81,12 @@ class PriceCollar(Check[PriceCollarSettings]):
     """
 
     name = "price_collar"
+
+    def passes(self, worst: Worst) -> bool:
+        """Tell whether half the widest spread is within the collar."""
+        wanted = self.settings
+        fraction = wanted.by_class.get(worst.instrument.asset_class, wanted.fraction)
+        return wanted.spreads * 2 >= 1 or worst.spread <= 2 * fraction
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Compare the order's prices with the quote."""
@@ -135,6 +145,10 @@ class OrderSize(Check[OrderSizeSettings]):
     """
 
     name = "order_size"
+
+    def passes(self, worst: Worst) -> bool:
+        """Compare the largest order with the limit."""
+        return worst.quantity <= self.settings.max_quantity
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:  # noqa: ARG002 - the port's
         """Compare the order's quantity with the limit."""

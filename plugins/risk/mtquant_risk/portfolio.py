@@ -7,10 +7,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mtquant.contract import Check, Finding, Proposal, RiskState, Settings
+from mtquant.contract import Check, Finding, Proposal, RiskState, Settings, Worst
 from mtquant.model import Number, Positive, plain
 from mtquant.risk import figure
 from mtquant_risk.account import money, notional_of_one
+
+
+_MARGIN = 1e-9
+"""More than floats are off by."""
 
 
 class PortfolioRiskSettings(Settings):
@@ -37,6 +41,16 @@ class PortfolioRisk(Check[PortfolioRiskSettings]):
     """
 
     name = "portfolio_risk"
+
+    def passes(self, worst: Worst) -> bool:
+        """Compare the largest order at the highest volatility with both limits."""
+        wanted, value = self.settings, float(worst.notional) * (1 + _MARGIN)
+        most, cluster = wanted.max_volatility * worst.equity, wanted.max_cluster * worst.equity
+        return (
+            not wanted.required
+            and value * worst.volatility <= float(most)
+            and worst.notional <= cluster
+        )
 
     def review(self, proposal: Proposal, state: RiskState) -> Finding:
         """Compare the portfolio's volatility and the order's cluster with their limits."""

@@ -1,0 +1,47 @@
+"""What one currency is worth in the account's at each step of a backtest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import numpy as np
+
+from mtquant.backtest.tape import Ints, Tape
+from mtquant.backtest.venue import CountingExchange
+from mtquant.exchange.rates import convert
+from mtquant.model import Quote
+from mtquant.model.arrays import Floats
+
+
+class Conversion:
+    """Quotes and rates of exchange by step, read off tapes."""
+
+    def __init__(self, exchange: CountingExchange, tapes: Mapping[str, Tape], times: Ints) -> None:
+        self._exchange, self._tapes, self._times = exchange, tapes, times
+
+    def quote(self, symbol: str, step: int) -> Quote:
+        """Return the quote of ``symbol`` once ``step`` is over."""
+        tape = self._tapes[symbol]
+        at = int(tape.at[step])
+        bid, ask = int(tape.bid[at]) * tape.unit, int(tape.ask[at]) * tape.unit
+        return Quote(instrument=symbol, bid=bid, ask=ask, time=int(self._times[step]))
+
+    def rate(self, currency: str, step: int) -> Decimal:
+        """Return what one unit of ``currency`` is worth at ``step``; 0 where it isn't known yet."""
+        path = self._exchange.way_home(currency)
+        quotes = {
+            symbol: self.quote(symbol, step)
+            for symbol, _ in path
+            if self._tapes[symbol].at[step] >= 0
+        }
+        return convert(path, quotes) or Decimal(0)
+
+    def rates(self, currency: str, first: int, end: int) -> Floats:
+        """Return what one unit of ``currency`` is worth at each step, nearly."""
+        rate = np.ones(end - first)
+        for symbol, inverse in self._exchange.way_home(currency):
+            tape = self._tapes[symbol]
+            mids = tape.mids(tape.at[first:end])
+            rate = rate / mids if inverse else rate * mids
+        return rate

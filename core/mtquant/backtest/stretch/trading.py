@@ -1,0 +1,336 @@
+"""What a stretch's signals come to: executions in whole numbers, one after the other.
+
+The rules are those of the order desk and of the exchange (:mod:`mtquant.exchange.simulated`): a
+signal first closes what is wrong, then opens, at the bid or the ask; what protects a position is
+matched against the bars after the one it was opened at, before the strategy hears of them, and of
+a stop and a take-profit in one bar the stop comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_CEILING, Decimal
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtquant.backtest.stretch.money import Money
+from mtquant.backtest.tape import Tape
+from mtquant.exchange import costs
+from mtquant.exchange.settings import Terms
+from mtquant.model import Instrument, Side, Signal
+
+_LOOK = 256
+"""How many bars are looked at at once for one that reaches a protection; then twice as many."""
+
+Spoken = Sequence[tuple[int, Signal]]
+"""Steps, and what the strategy said there."""
+
+
+class Kind(IntEnum):
+    """What an execution did."""
+
+    STOPPED = 0
+    TOOK_PROFIT = 1
+    CLOSED = 2
+    OPENED = 3
+
+
+class Done(NamedTuple):
+    """One execution, and how the account stood after it.
+
+    ``quantity`` is signed by the side, ``slip`` how much worse than the price it was. ``number`` is
+    how many numbers the exchange had given before; ``held``, ``average`` and ``balance`` are of
+    afterwards. ``size`` is the order's quantity in base units, ``signal`` what it was sent for.
+    """
+
+    kind: Kind
+    step: int
+    quantity: int
+    price: int
+    slip: int
+    fee: int
+    gain: int
+    number: int
+    held: int
+    average: int
+    balance: int
+    size: Decimal
+    signal: Signal | None = None
+    stop: int | None = None
+    take: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Standing:
+    """How the account and the strategy's wish stand: money in 0.0001, quantities in lots.
+
+    ``size`` is what is held in base units; protections are looked for from step ``since`` on.
+    ``spent``: the wish has had its one attempt to open.
+    """
+
+    balance: int
+    numbered: int
+    held: int = 0
+    size: Decimal = Decimal(0)
+    average: int = 0
+    stop: int | None = None
+    take: int | None = None
+    since: int = 0
+    wish: Signal | None = None
+    spent: bool = False
+
+
+@dataclass(slots=True)
+class Played:
+    """What came of a stretch: executions, what was vetoed at which step, and where it stands.
+
+    Before ``end`` all is certain; ``ambiguous`` are the bars in which a stop and a limit were
+    reached.
+    """
+
+    standing: Standing
+    end: int
+    done: list[Done] = field(default_factory=list)
+    vetoed: list[tuple[int, Signal]] = field(default_factory=list)
+    ambiguous: list[int] = field(default_factory=list)
+
+
+class Loud(Exception):
+    """From ``step`` on it isn't certain what happens."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(step)
+        self.step = step
+
+
+Size = Callable[[Signal, int, int, int | None, int], Decimal | None]
+"""Signal, step, price, stop and equity -> base units; None where that has to be played."""
+
+
+class Trader:
+    """Trades one instrument as an account does that holds nothing else."""
+
+    def __init__(
+        self, tape: Tape, money: Money, terms: Terms, instrument: Instrument, seed: int
+    ) -> None:
+        self._tape, self._money, self._terms, self._each = tape, money, terms, instrument
+        self._seed = seed
+        self._step = int(instrument.price_step / tape.unit)
+        self._least = instrument.minimum_stop_distance / tape.unit
+        self._slips = bool(terms.slippage_pips or terms.slippage_random_pips)
+
+    def play(
+        self, standing: Standing, spoken: Spoken, end: int, size: Size, *, vetoes: bool
+    ) -> Played:
+        """Trade what was ``spoken`` from ``standing`` on, and come to step ``end``, or near it.
+
+        ``vetoes``: whatever would open is vetoed. ``standing`` isn't changed.
+        """
+        played = Played(replace(standing), end)
+        steps = np.array([step for step, _ in spoken], np.intp)
+        at = self._tape.at[steps]
+        prices = zip(self._tape.bid[at].tolist(), self._tape.ask[at].tolist(), strict=True)
+        try:
+            for (step, signal), (bid, ask) in zip(spoken, prices, strict=True):
+                self._protect(played, step + 1)
+                self._hear(played, step, signal, (bid, ask), size, vetoes=vetoes)
+            self._protect(played, end)
+        except Loud as loud:
+            played.end = loud.step
+        return played
+
+    def _hear(
+        self,
+        played: Played,
+        step: int,
+        signal: Signal,
+        quote: tuple[int, int],
+        size: Size,
+        *,
+        vetoes: bool,
+    ) -> None:
+        """Do what a signal asks for: close what is wrong, then open."""
+        standing, way = played.standing, signal.direction
+        standing.wish, standing.spent = signal, False
+        held, equity = standing.held, standing.balance
+        if held:
+            price = quote[0] if held > 0 else quote[1]
+            equity += self._money.gain(held, price - standing.average, step)
+            if held * way > 0:
+                return
+            self._close(played, step, signal, price)
+        if not way:
+            return
+        if vetoes:
+            standing.spent = True
+            played.vetoed.append((step, signal))
+            return
+        self._open(played, step, signal, quote, equity, size)
+
+    def _close(self, played: Played, step: int, signal: Signal, market: int) -> None:
+        standing = played.standing
+        side = Side.SELL if standing.held > 0 else Side.BUY
+        price = self._slipped(side, market, standing.numbered + 1)
+        self._end(played, Kind.CLOSED, step, price, abs(price - market), signal)
+        standing.numbered += 2
+
+    def _end(
+        self, played: Played, kind: Kind, step: int, price: int, slip: int, signal: Signal | None
+    ) -> None:
+        """Note that the position ends at ``price``."""
+        standing = played.standing
+        held, size = standing.held, standing.size
+        gain = self._money.gain(held, price - standing.average, step)
+        fee = self._money.fee(abs(held), price, step)
+        standing.balance += gain - fee
+        standing.held = standing.average = 0
+        standing.size = Decimal(0)
+        standing.stop = standing.take = None
+        played.done.append(
+            Done(
+                kind,
+                step,
+                -held,
+                price,
+                slip,
+                fee,
+                gain,
+                standing.numbered,
+                0,
+                0,
+                standing.balance,
+                size,
+                signal,
+            )
+        )
+
+    def _open(
+        self,
+        played: Played,
+        step: int,
+        signal: Signal,
+        quote: tuple[int, int],
+        equity: int,
+        size: Size,
+    ) -> None:
+        standing, way = played.standing, signal.direction
+        closing, market = quote if way > 0 else (quote[1], quote[0])
+        stop = self._away(market, signal.stop_distance, -way)
+        take = self._away(market, signal.take_profit_distance, way)
+        for price, room in ((stop, closing - (stop or 0)), (take, (take or 0) - closing)):
+            if price is not None and (room * way <= 0 or room * way < self._least or price <= 0):
+                raise Loud(step)
+        wanted = size(signal, step, market, stop, equity)
+        if wanted is None:
+            raise Loud(step)
+        lots = int(wanted / self._money.lot)
+        side = Side.BUY if way > 0 else Side.SELL
+        price = self._slipped(side, market, standing.numbered + 1)
+        fee = self._money.fee(lots, price, step)
+        number = standing.numbered
+        standing.balance -= fee
+        standing.numbered += 2 + (stop is not None) + (take is not None)
+        standing.held, standing.size, standing.average = way * lots, wanted, price
+        standing.stop, standing.take, standing.since = stop, take, step + 1
+        standing.spent = True
+        played.done.append(
+            Done(
+                Kind.OPENED,
+                step,
+                way * lots,
+                price,
+                abs(price - market),
+                fee,
+                0,
+                number,
+                way * lots,
+                price,
+                standing.balance,
+                wanted,
+                signal,
+                stop,
+                take,
+            )
+        )
+
+    def _away(self, price: int, distance: Decimal | None, way: int) -> int | None:
+        """Return ``price`` moved by ``distance``, rounded to the price step away from it."""
+        if distance is None:
+            return None
+        units = int((distance / self._tape.unit).to_integral_value(ROUND_CEILING))
+        grid = self._step
+        return -(-(price + units) // grid) * grid if way > 0 else (price - units) // grid * grid
+
+    def _slipped(self, side: Side, price: int, numbered: int) -> int:
+        """Return the price that a market order gets, ``numbered`` numbers having been given."""
+        if not self._slips:
+            return price
+        unit = self._tape.unit
+        worse = costs.slipped(price * unit, side, self._terms, self._each, self._seed, numbered)
+        return int(worse / unit)
+
+    # --- protections -------------------------------------------------------------------------
+
+    def _protect(self, played: Played, end: int) -> None:
+        """Look for the first bar before step ``end`` that reaches what protects the position."""
+        standing = played.standing
+        if not standing.held or (standing.stop is None and standing.take is None):
+            return
+        first, length = standing.since, _LOOK
+        standing.since = max(end, first)
+        while first < end:
+            last = min(first + length, end)
+            stopped, took = self._reached(standing, first, last)
+            reached = stopped | took
+            if reached.any():
+                index = int(reached.argmax())
+                self._fill(
+                    played, first + index, stopped=bool(stopped[index]), took=bool(took[index])
+                )
+                return
+            first, length = last, 2 * length
+
+    def _reached(
+        self, standing: Standing, first: int, end: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Tell at which steps the stop and the take-profit lie within a bar's reach."""
+        tape, at = self._tape, self._tape.at[first:end]
+        fresh, none = tape.fresh[first:end], np.zeros(end - first, np.bool_)
+        stop, take = standing.stop, standing.take
+        if standing.held > 0:
+            stopped = none if stop is None else fresh & (tape.bid_low[at] <= stop)
+            return stopped, none if take is None else fresh & (tape.bid_high[at] >= take)
+        stopped = none if stop is None else fresh & (tape.ask_high[at] >= stop)
+        return stopped, none if take is None else fresh & (tape.ask_low[at] <= take)
+
+    def _fill(self, played: Played, step: int, *, stopped: bool, took: bool) -> None:
+        """Fill the protection that the bar of ``step`` reaches, the stop before the limit."""
+        standing, tape = played.standing, self._tape
+        if not standing.spent:
+            raise Loud(step)  # the wish still stands, and is tried again at once
+        at, long = int(tape.at[step]), standing.held > 0
+        opened = int((tape.bid_open if long else tape.ask_open)[at])
+        if stopped and standing.stop is not None:
+            market = min(standing.stop, opened) if long else max(standing.stop, opened)
+            side = Side.SELL if long else Side.BUY
+            price = self._slipped(side, market, standing.numbered)
+            if long:
+                price = max(price, min(int(tape.bid_low[at]), market))
+            else:
+                price = min(price, max(int(tape.ask_high[at]), market))
+            if took and self._ranges(at):
+                played.ambiguous.append(step)
+            self._end(played, Kind.STOPPED, step, price, abs(price - market), None)
+        elif standing.take is not None:
+            price = max(standing.take, opened) if long else min(standing.take, opened)
+            self._end(played, Kind.TOOK_PROFIT, step, price, 0, None)
+        standing.numbered += 1
+
+    def _ranges(self, at: int) -> bool:
+        """Tell whether a bar has a range, so that what it reached first isn't known."""
+        tape = self._tape
+        return bool(tape.bid_high[at] != tape.bid_low[at] or tape.ask_high[at] != tape.ask_low[at])
