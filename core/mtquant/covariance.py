@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mtquant.clock import SECOND
 from mtquant.model import Bar
+from mtquant.model.arrays import BarArrays
 
 TRADING_DAYS = 260
 """Weekdays a year: how often foreign exchange has a daily bar."""
@@ -68,35 +68,32 @@ class Covariance:
                 spans = min(max((bar.time - before[0]) // length, 1), max(_DAY // length, 1))
                 self._fresh[number] = math.log(bar.close / before[1]) / math.sqrt(spans)
 
-    def bars(self, bars: Iterable[Bar]) -> None:
-        """Take in closed bars, each of another time: as :meth:`bar` of one after the other.
+    def series(self, bars: BarArrays) -> None:
+        """Take in closed bars of one instrument: as :meth:`bar` of one after the other.
 
-        A series of the only instrument there is takes a fraction of the time.
+        Those of the only instrument there is take a fraction of the time.
         """
-        series = list(bars)
-        if not series:
+        if not len(bars):
             return
-        names = {*self._index, *(each.instrument for each in series)}
-        if len(names) > 1 or len({each.timeframe for each in series}) > 1:
-            for each in series:
-                self.bar(each)
+        if {*self._index, bars.instrument} != {bars.instrument}:
+            for index in range(len(bars)):
+                self.bar(bars.bar(index))
             return
-        self.bar(series[0])
+        self.bar(bars.bar(0))
         Covariance._fold(self)
         self._grow(1)
-        self._alone(series[1:], names.pop())
+        self._alone(bars.part(1, len(bars)), bars.instrument)
 
-    def _alone(self, series: Sequence[Bar], name: str) -> None:
-        """Fold the returns of the one instrument, without arrays."""
-        if not series:
+    def _alone(self, bars: BarArrays, name: str) -> None:
+        """Fold the returns of the one instrument, without matrices."""
+        if not len(bars):
             return
-        alone, length = (0, 0), series[0].timeframe.seconds * SECOND
+        alone, length = (0, 0), bars.timeframe.seconds * SECOND
         most = max(_DAY // length, 1)
         decay, before = self._decay, self._last.get(name)
         total, weight = float(self._sums[alone]), float(self._weights[alone])
         seen, log, root = 0, math.log, math.sqrt
-        for bar in series:
-            time, close = bar.time, bar.close
+        for time, close in zip(bars.time.tolist(), bars.close.tolist(), strict=True):
             if close > 0 and (before is None or before[0] < time):
                 if before is not None:
                     spans = min(max((time - before[0]) // length, 1), most)
@@ -107,7 +104,7 @@ class Covariance:
                 before = time, close
         self._sums[alone], self._weights[alone] = total, weight
         self._seen[alone] += seen
-        self._time = series[-1].time
+        self._time = int(bars.time[-1])
         self._scaled_now = self._scale = TRADING_DAYS * _DAY / length
         self.version += seen
         if before is not None:

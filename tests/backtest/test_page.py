@@ -24,6 +24,7 @@ from mtquant.backtest.page.marks import NONE, bar_at, marks
 from mtquant.backtest.page.settings import differing, names_of, settings_of
 from mtquant.backtest.page.tables import LISTED, month_table
 from mtquant.backtest.page.text import signed
+from mtquant.backtest.result import Traded
 from mtquant.backtest.statistics import YearOfReturns, statistics
 from mtquant.clock import SECOND
 from mtquant.errors import ConfigError
@@ -381,7 +382,8 @@ def test_a_position_that_turns_closes_one_trade_and_opens_another() -> None:
     buy = replace(run.fills[0], side=Side.BUY, quantity=Decimal(10))
     half = replace(buy, side=Side.SELL, quantity=Decimal(4), time=buy.time + SECOND)
     turn = replace(buy, side=Side.SELL, quantity=Decimal(16), time=first.exit_time)
-    turned = replace(run, round_trips=(first, second), fills=(buy, half, turn))
+    history = Traded(round_trips=(first, second), fills=(buy, half, turn))
+    turned = replace(run, history=history)
     found = [(mark.opened, mark.closed) for mark in marks(turned)]
     assert found == [(0, NONE), (NONE, 0), (1, 0)]
 

@@ -429,7 +429,7 @@ class Second(Puppet):
     """Says what the bar's open tells it to."""
 
     def on_bar(self, bar: Bar) -> Signal | None:
-        return super().on_bar(replace(bar, close=bar.open))
+        return super().on_bar(bar._replace(close=bar.open))
 
 
 def two(scene: Scene, first: float, second: float) -> list[Effect]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from mtquant.model import (
     Side,
     Timeframe,
 )
+from mtquant.model.arrays import BarArrays
 from mtquant.portfolio import MeasuredPortfolio
 from mtquant.trades import DAY
 
@@ -500,6 +502,15 @@ def test_an_order_that_is_done_works_no_more() -> None:
     assert book.exposures.all() == ()
 
 
+def arrays_of(series: list[Bar]) -> BarArrays:
+    columns: dict[str, Any] = {
+        name: np.array([getattr(each, name) for each in series], np.float64)
+        for name in ("open", "high", "low", "close", "volume")
+    }
+    times = np.array([each.time for each in series], np.int64)
+    return BarArrays(instrument="EUR/USD", timeframe=Timeframe.H1, time=times, **columns)
+
+
 @given(
     closes=st.lists(st.floats(0.5, 2.0), min_size=2, max_size=60),
     gaps=st.lists(st.integers(1, 4000), min_size=60, max_size=60),
@@ -524,12 +535,13 @@ def test_a_series_taken_at_once_leaves_what_its_bars_leave(
     one, other = Covariance(half_life=5, least=3), Covariance(half_life=5, least=3)
     for bar in series:
         one.bar(bar)
-    other.bars(series[:cut])
-    other.bars(series[cut:])
+    arrays = arrays_of(series)
+    other.series(arrays.part(0, cut))
+    other.series(arrays.part(cut, len(series)))
     assert one.volatility("EUR/USD") == other.volatility("EUR/USD")
     assert one.version == other.version
-    foreign = replace(series[-1], instrument="USD/JPY", time=time + hour)
+    foreign = series[-1]._replace(instrument="USD/JPY", time=time + hour)
     for made in (one, other):
-        made.bar(replace(series[-1], time=time + hour))
+        made.bar(series[-1]._replace(time=time + hour))
         made.bar(foreign)
     assert np.array_equal(one.matrix_now(), other.matrix_now(), equal_nan=True)

@@ -623,7 +623,7 @@ def test_without_any_volume_there_is_no_average_price(session: str, volume: floa
 
 def test_a_refused_bar_of_the_next_day_opens_no_session() -> None:
     bars, indicator = cut(series("walk"), 0, 20), make("vwap")
-    tomorrow = replace(bars.bar(10), time=bars.bar(10).time + 86_400 * 10**9, close=math.nan)
+    tomorrow = bars.bar(10)._replace(time=bars.bar(10).time + 86_400 * 10**9, close=math.nan)
     stepped(indicator, cut(bars, 0, 10))
 
     with pytest.raises(ValueError, match="close nan"):
@@ -672,7 +672,7 @@ def test_prices_may_be_whole_numbers(name: str) -> None:
         indicator.update(bar)
         prices = (bar.open, bar.high, bar.low, bar.close)
         opened, high, low, close = map(float, prices)
-        floats.update(replace(bar, open=opened, high=high, low=low, close=close, volume=1.0))
+        floats.update(bar._replace(open=opened, high=high, low=low, close=close, volume=1.0))
 
     assert indicator.value == floats.value
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -29,7 +28,7 @@ STOPPED = sorted(set(ALONE) - {"donchian", "buy_and_hold"})
 
 
 def each_of(bars: Bars) -> list[Bar]:
-    return [replace(bars.bar(index), instrument=SYMBOL) for index in range(len(bars))]
+    return [bars.bar(index)._replace(instrument=SYMBOL) for index in range(len(bars))]
 
 
 @cache
@@ -179,7 +178,7 @@ def test_rsi_reversion_signals_where_pandas_sees_excess(
 def test_another_future_changes_no_past_signal(strategy: str, cut: int) -> None:
     bars = each_of(fixings("GBP/USD"))
     whole = signals(make(strategy), bars)
-    other = [replace(bar, high=9.0, close=9.0 if at % 7 else 0.5) for at, bar in enumerate(bars)]
+    other = [bar._replace(high=9.0, close=9.0 if at % 7 else 0.5) for at, bar in enumerate(bars)]
 
     past = [each for each in whole if each.time <= bars[cut].time]
     assert signals(make(strategy), bars[:cut]) == past
@@ -374,7 +373,7 @@ def legs(first: Sequence[float], second: Sequence[float]) -> list[Bar]:
     return [
         bar
         for one, other in pairs
-        for bar in (replace(one, instrument="A/USD"), replace(other, instrument="B/USD"))
+        for bar in (one._replace(instrument="A/USD"), other._replace(instrument="B/USD"))
     ]
 
 

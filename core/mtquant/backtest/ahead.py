@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mtquant.backtest.lane import Closed, Step
 from mtquant.backtest.played import Played, Series, Values
+from mtquant.backtest.steps import SeriesSteps, Step
 from mtquant.backtest.tape import Ints, Tape, tape_of
 from mtquant.contract import Strategy
 from mtquant.exchange import ExchangeSettings, Recorded
@@ -18,14 +18,22 @@ from mtquant.model import Bar, PositionMode, Timeframe
 from mtquant.model.arrays import BarArrays
 from mtquant.resample import Resampler
 
+Closed = Sequence[tuple[Bar, ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Strategies that hear history ahead, and the bars that each step closes, larger ones first."""
+    """Strategies that hear history ahead, and the bars that each step closes, larger ones first.
+
+    ``stream`` is the same steps as ``steps`` where one strategy hears one series, and what it says
+    doesn't depend on what trades: then its bars come and go, and ``closed`` isn't asked for.
+    """
 
     played: tuple[Played, ...]
+    steps: Sequence[Step]
     closed: Closed
     larger: Mapping[int, Sequence[Bar]]
+    stream: SeriesSteps | None = None
 
     def made_larger(self, bar: Bar) -> Sequence[Bar]:
         """Return the larger bars that ``bar`` closes."""
@@ -60,7 +68,10 @@ def look_ahead(
         return None
     base = {symbol: each.timeframe for symbol, each in bars.items()}
     wanted = {series for each in strategies for series in each.series}
-    larger = _larger(steps, wanted, base)
+    alone = isinstance(steps, SeriesSteps) and wanted == {*base.items()}
+    if not alone:
+        steps = tuple(steps)
+    larger = {} if alone else _larger(steps, wanted, base)
     series: dict[Series, BarArrays] = {
         (symbol, each.timeframe): each for symbol, each in bars.items()
     }
@@ -74,6 +85,10 @@ def look_ahead(
         played = tuple(Played(each, library) for each in strategies)
     except ValueError:
         return None  # a price that isn't finite: the strategy is told so where it stands
+    if isinstance(steps, SeriesSteps):
+        if len(played) == 1 and played[0].free:
+            return Ahead(played, steps, (), {}, steps)
+        steps = tuple(steps)
     closed = (
         [
             tuple(each for bar in found for each in (*larger.get(id(bar), ()), bar))
@@ -82,7 +97,7 @@ def look_ahead(
         if larger
         else [found for _, found in steps]
     )
-    return Ahead(played, closed, larger)
+    return Ahead(played, steps, closed, larger)
 
 
 def _larger(

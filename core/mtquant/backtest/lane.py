@@ -7,19 +7,17 @@ beforehand to change nothing but the account's equity, which is then told from a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 
+from mtquant.backtest.ahead import Ahead
 from mtquant.backtest.late import LateCovariance
 from mtquant.backtest.played import Played, Series, hearers
 from mtquant.backtest.quiet import Stillness
 from mtquant.backtest.shell import Shell
 from mtquant.backtest.stretch.reckoner import Reckoner
 from mtquant.backtest.tracks import Tracks
-from mtquant.model import Bar
 
-Step = tuple[int, tuple[Bar, ...]]
-Closed = Sequence[tuple[Bar, ...]]
 _SHORTEST, _LONGEST = 32, 8192
 """How many steps are looked ahead: more while nothing happens, fewer after something did."""
 
@@ -30,18 +28,20 @@ class Lane:
     def __init__(
         self,
         shell: Shell,
-        played: Sequence[Played],
-        steps: Sequence[Step],
-        closed: Closed,
+        ahead: Ahead,
         stillness: Stillness,
         tracks: Tracks,
     ) -> None:
-        self._shell, self._steps, self._closed = shell, steps, closed
+        played, closed = ahead.played, ahead.closed
+        self._shell, self._steps, self._closed = shell, ahead.steps, closed
         self._stillness, self._tracks = stillness, tracks
-        self._played = played
+        self._played, self._stream = played, ahead.stream
         self._by_series: dict[Series, list[Played]] = hearers(played)
         self._single = (
-            len(played) == 1 and played[0].alone and all(len(each) == 1 for each in closed)
+            ahead.stream is None
+            and len(played) == 1
+            and played[0].alone
+            and all(len(each) == 1 for each in closed)
         )
         self._bars = [each[0] for each in closed] if self._single else []
         self._ahead = _SHORTEST
@@ -69,7 +69,7 @@ class Lane:
 
     def _play_one(self, index: int) -> None:
         time, bars = self._steps[index]
-        if self._reckoner is not None:
+        if self._stream is not None:
             self._played[0].now = index
         self._shell.step(time, bars)
         self._tracks.note(index, self._shell.venue)
@@ -110,8 +110,8 @@ class Lane:
 
         Return the step at which one does, or ``limit``.
         """
-        if self._reckoner is not None:
-            self._played[0].hear_on(self._bars, limit)
+        if self._stream is not None:
+            self._played[0].hear_on(self._stream, limit)
             spoken = self._played[0].spoken(first, limit)
             return spoken[0][0] if spoken else limit
         if self._single:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from mtquant.backtest.steps import SeriesSteps, Step
 from mtquant.covariance import Covariance
 from mtquant.model import Bar
-
-Step = tuple[int, tuple[Bar, ...]]
 
 
 class LateCovariance(Covariance):
@@ -20,7 +19,7 @@ class LateCovariance(Covariance):
         super().__init__()
         self._steps = steps
         self._late: list[Bar | range] = []
-        self._single = all(len(bars) == 1 for _, bars in steps)
+        self._series = steps.arrays if isinstance(steps, SeriesSteps) else None
 
     def bar(self, bar: Bar) -> None:
         """Take in a closed bar."""
@@ -33,8 +32,8 @@ class LateCovariance(Covariance):
     def _fold(self) -> None:
         late, self._late = self._late, []
         for each in late:
-            if self._single and isinstance(each, range):
-                super().bars(bars[0] for _, bars in self._steps[each.start : each.stop])
+            if self._series is not None and isinstance(each, range):
+                self.series(self._series.part(each.start, each.stop))
                 continue
             for bar in self._bars(each):
                 super().bar(bar)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
 
+from mtquant.backtest.steps import SeriesSteps
 from mtquant.contract import Indicator, Strategy
 from mtquant.model import Bar, Fill, Quote, Signal, Timeframe
 from mtquant.model.arrays import BarArrays
@@ -113,7 +113,7 @@ class Played:
         heeds = type(self.strategy).on_fill is not Strategy.on_fill
         return self.alone and not heeds and not self.strategy.hears_quotes
 
-    def hear_on(self, bars: Sequence[Bar], end: int) -> None:
+    def hear_on(self, steps: SeriesSteps, end: int) -> None:
         """Hear the bars of its one series before step ``end`` that it hasn't heard, one a step.
 
         What it says is kept for whoever asks for that step; it must be :attr:`free`.
@@ -122,22 +122,20 @@ class Played:
         step, ready_from = self._at[series], self._ready_from or 0
         if step >= end:
             return
-        puts = [put for put, _ in feeds]
-        rows = zip(*(values[step:end] for _, values in feeds), strict=True)
-        updated, ready = self.strategy.take_updated, self.strategy.take_ready
-        try:
-            for bar, row in zip(bars[step:end], rows if puts else repeat(()), strict=bool(puts)):
-                for put, value in zip(puts, row, strict=True):
-                    put(value)
-                said = ready(bar) if step >= ready_from else updated(bar)
-                if said:
-                    self._ahead[step] = said
-                    self._spoke.append(step)
-                step += 1
-        except Exception as error:  # noqa: BLE001 - as in hear
-            self._ahead[step] = error
-            self._spoke.append(step)
+        for first, last, hear in (
+            (step, min(end, ready_from), self.strategy.take_warming),
+            (max(step, ready_from), end, self.strategy.take_stretch),
+        ):
+            if first < last:
+                # Each turn puts the indicators' values before the strategy hears the bar.
+                values = (map(put, column[first:last]) for put, column in feeds)
+                bars = steps.bars(first, last)
+                hear(zip(range(first, last), bars, *values, strict=True), self._speak)
         self._at[series] = self._heard_to = end
+
+    def _speak(self, step: int, said: Said) -> None:
+        self._ahead[step] = said
+        self._spoke.append(step)
 
     def spoken(self, first: int, end: int) -> list[tuple[int, Said]]:
         """Return what it said at the steps from ``first`` on, before ``end``, and when."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -20,12 +19,13 @@ from mtquant.backtest.memory import Memory, ReadOnce
 from mtquant.backtest.quiet import Stillness
 from mtquant.backtest.result import Result, RunCard
 from mtquant.backtest.shell import Shell
+from mtquant.backtest.steps import Step, steps_of, times_of
 from mtquant.backtest.stretch.reckoner import Reckoner, reckonable
 from mtquant.backtest.tape import Ints, Tape
 from mtquant.backtest.tracks import Tracks
 from mtquant.backtest.venue import Venue
 from mtquant.book import Book
-from mtquant.clock import SECOND, Clock, Ids, ManualClock, SystemClock, format_time, seeded
+from mtquant.clock import Clock, Ids, ManualClock, SystemClock, format_time, seeded
 from mtquant.config import Config, StrategyTable
 from mtquant.contract import Source
 from mtquant.decide import Decider
@@ -33,7 +33,7 @@ from mtquant.errors import ConfigError
 from mtquant.exchange import PaperSettings, Recorded
 from mtquant.exchange.settings import Faults
 from mtquant.making import make_gate, make_rules, make_strategies
-from mtquant.model import Bar, Mode
+from mtquant.model import Mode
 from mtquant.model.arrays import BarArrays
 from mtquant.plugins import Catalogue
 from mtquant.risk import BreakerRules
@@ -58,7 +58,7 @@ class Prepared:
     settings: PaperSettings
     bars: Mapping[str, BarArrays]
     market: Recorded
-    steps: tuple[tuple[int, tuple[Bar, ...]], ...]
+    steps: Sequence[Step]
     times: Ints
     tapes: Mapping[str, Tape] | None
 
@@ -95,8 +95,8 @@ def prepare(config: Config, catalogue: Catalogue, source: Source[Any] | None = N
         raise ConfigError("strategies", "none is configured", "Name at least one.")
     market = Recorded(settings.symbols or symbols, priced)
     bars = {symbol: source.arrays(symbol) for symbol in symbols}
-    steps = _steps(bars)
-    times = np.array([time for time, _ in steps], np.int64)
+    steps = steps_of(bars)
+    times = times_of(steps)
     return Prepared(
         config=config,
         catalogue=catalogue,
@@ -157,17 +157,6 @@ def _paper(config: Config, catalogue: Catalogue) -> tuple[str, PaperSettings]:
     if settings.clock != "stepped":
         raise ConfigError(f"brokers.{name}.clock", "is not stepped", "Remove it.")
     return name, settings.model_copy(update={"account_id": name})
-
-
-def _steps(bars: Mapping[str, BarArrays]) -> tuple[tuple[int, tuple[Bar, ...]], ...]:
-    """Return the bars that end at each time, as a replay hears them."""
-    grouped: dict[int, list[Bar]] = defaultdict(list)
-    for series in bars.values():
-        length = series.timeframe.seconds * SECOND
-        for index in range(len(series)):
-            bar = series.bar(index)
-            grouped[bar.time + length].append(bar)
-    return tuple((time, tuple(found)) for time, found in sorted(grouped.items()))
 
 
 def run(
@@ -240,7 +229,7 @@ def _lane(made: _Made, prepared: Prepared, tracks: Tracks, first: int) -> Iterat
     exchange = made.shell.venue.exchange
     stillness = Stillness(exchange, prepared.tapes, prepared.times, made.rules)
     ahead = made.ahead
-    lane = Lane(made.shell, ahead.played, prepared.steps, ahead.closed, stillness, tracks)
+    lane = Lane(made.shell, ahead, stillness, tracks)
     _reckon(made, prepared, lane, stillness, tracks)
     return lane.play(first)
 
@@ -249,16 +238,15 @@ def _reckon(
     made: _Made, prepared: Prepared, lane: Lane, stillness: Stillness, tracks: Tracks
 ) -> None:
     """Let trading be reckoned instead of played, where that can be done."""
-    if made.ahead is None or prepared.tapes is None or len(prepared.bars) != 1:
+    if made.ahead is None or made.ahead.stream is None or prepared.tapes is None:
         return
     shell, hearers = made.shell, made.ahead.played
     [(symbol, arrays)] = prepared.bars.items()
     tape = prepared.tapes[symbol]
     if not reckonable(shell, hearers, tape, arrays):
         return
-    bars = [bars[0] for _, bars in prepared.steps]
     conversion = Conversion(shell.venue.exchange, prepared.tapes, prepared.times)
-    prices = arrays, bars, tape
+    prices = made.ahead.stream, tape
     lane.reckon(Reckoner(shell, hearers[0], prices, stillness, conversion, tracks, made.witness))
 
 
@@ -292,7 +280,7 @@ def _result(prepared: Prepared, made: _Made, tracks: Tracks, seed: int, seconds:
         prices=prices,
         instruments=venue.instruments,
         ambiguous_bars=exchange.ambiguous_bars,
-        spread_in_data=bool(prepared.market.sides or prepared.market.ticks),
+        spread_in_data=bool(prepared.market.side_arrays or prepared.market.ticks),
         told=tuple(witness.told),
         seconds=seconds,
     )

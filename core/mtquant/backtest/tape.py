@@ -6,7 +6,6 @@ and step of the instrument is a multiple of, so comparisons are exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 
 from mtquant.exchange import Recorded
 from mtquant.exchange.settings import Terms
-from mtquant.model import Bars, Instrument
-from mtquant.model.arrays import Floats
+from mtquant.model import Instrument
+from mtquant.model.arrays import BarArrays, Floats
 
 Ints = NDArray[np.int64]
 _UNIT_DIGITS = 8
@@ -71,8 +70,8 @@ def tape_of(
     half = terms.spread_pips * instrument.pip_size / 2
     digits = max(_UNIT_DIGITS, _digits(half), _digits(instrument.price_step))
     unit = Decimal(1).scaleb(-digits)
-    sides = market.sides.get(symbol)
-    columns = _two_sides(*sides, digits) if sides else _mids(market.bars[symbol], digits)
+    sides = market.side_arrays.get(symbol)
+    columns = _two_sides(*sides, digits) if sides else _mids(market.arrays[symbol], digits)
     if columns is None:
         return None
     step = int(instrument.price_step / unit)
@@ -102,7 +101,7 @@ def _digits(number: Decimal) -> int:
     return max(0, -int(number.normalize().as_tuple().exponent))
 
 
-def _mids(bars: Bars, digits: int) -> tuple[list[Ints], list[Ints]] | None:
+def _mids(bars: BarArrays, digits: int) -> tuple[list[Ints], list[Ints]] | None:
     """Return close, high, low and opening of each bar; the opening may lie outside the range."""
     opened, high, low, close = (
         _whole(column, digits) for column in (bars.open, bars.high, bars.low, bars.close)
@@ -113,7 +112,7 @@ def _mids(bars: Bars, digits: int) -> tuple[list[Ints], list[Ints]] | None:
     return prices, prices
 
 
-def _two_sides(bid: Bars, ask: Bars, digits: int) -> tuple[list[Ints], list[Ints]] | None:
+def _two_sides(bid: BarArrays, ask: BarArrays, digits: int) -> tuple[list[Ints], list[Ints]] | None:
     """Return the lower and the higher of the two sides; recorded ones cross at times."""
     found: list[list[Ints]] = [[], []]
     for name in ("close", "high", "low", "open"):
@@ -125,9 +124,8 @@ def _two_sides(bid: Bars, ask: Bars, digits: int) -> tuple[list[Ints], list[Ints
     return found[0], found[1]
 
 
-def _whole(prices: Sequence[float], digits: int) -> Ints | None:
+def _whole(floats: Floats, digits: int) -> Ints | None:
     """Return prices in units of ``digits`` decimals; None where one has more than that."""
-    floats = np.asarray(prices, np.float64)
     scaled = np.rint(floats * 10.0**digits)
     if (np.abs(scaled) >= _LARGEST).any() or (scaled / 10.0**digits != floats).any():
         return None

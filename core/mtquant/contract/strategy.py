@@ -13,6 +13,7 @@ from mtquant.model import Bar, Fill, Quote, Signal, Timeframe
 Wishes = Signal | Iterable[Signal] | None
 """What a strategy returns: one signal, several, or None for no change."""
 _Series = tuple[str, Timeframe]
+_Tell = Callable[[int, tuple[Signal, ...] | Exception], None]
 
 
 class Strategy(Plugin[S]):
@@ -192,6 +193,36 @@ class Strategy(Plugin[S]):
         self._ready = True
         wishes = self.on_bar(bar)
         return () if wishes is None else _several(wishes)
+
+    def take_warming(self, rows: Iterable[tuple[Any, ...]], tell: _Tell) -> None:
+        """As :meth:`take_stretch`, while it isn't known whether every indicator is ready."""
+        step = -1
+        try:
+            for step, bar, *_ in rows:
+                if said := self.take_updated(bar):
+                    tell(step, said)
+        except Exception as error:  # noqa: BLE001 - a stranger's strategy may raise anything
+            tell(step, error)
+
+    def take_stretch(self, rows: Iterable[tuple[Any, ...]], tell: _Tell) -> None:
+        """As :meth:`take_ready` of one bar of its only series after the other, while none raises.
+
+        A row begins with a step and its bar; ``tell`` hears what is said at a step, or raised.
+        """
+        latest, key, length = self._latest, (self.instrument, self.timeframe), self._bar_length
+        on_bar, self._ready, step = self.on_bar, True, -1
+        try:
+            for row in rows:
+                step, bar = row[0], row[1]
+                latest[key] = bar
+                self._time = bar.time + length
+                wishes = on_bar(bar)
+                if wishes is not None:
+                    said = _several(wishes)
+                    if said:
+                        tell(step, said)
+        except Exception as error:  # noqa: BLE001 - as above
+            tell(step, error)
 
     def take_quote(self, quote: Quote) -> tuple[Signal, ...]:
         """Ask :meth:`on_quote`, once the indicators are ready."""

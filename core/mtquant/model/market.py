@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from pydantic import FiniteFloat
 
@@ -102,8 +103,7 @@ class Quote:
         return self.ask - self.bid
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(NamedTuple):
     """One closed bar of one instrument, labelled by its opening time."""
 
     instrument: str

@@ -12,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -167,32 +167,30 @@ class _Within(Source[_WithinSettings]):
         return self._market.timeframe
 
     def bars(self, symbol: str) -> Bars:
-        return self._bars(self._market.bars[symbol])
+        return self.arrays(symbol).bars()
 
-    def sides(self, symbol: str) -> tuple[Bars, Bars] | None:
-        found = self._market.sides.get(symbol)
-        return None if found is None else (self._bars(found[0]), self._bars(found[1]))
+    def arrays(self, symbol: str) -> BarArrays:
+        return self._part(self._market.arrays[symbol])
+
+    def side_arrays(self, symbol: str) -> tuple[BarArrays, BarArrays] | None:
+        found = self._market.side_arrays.get(symbol)
+        return None if found is None else (self._part(found[0]), self._part(found[1]))
 
     def ticks(self, symbol: str) -> Ticks | None:
         found = self._market.ticks.get(symbol)
         if found is None:
             return None
-        kept = self._kept(found.time, 0)
+        kept = self._kept(found.time)
         return replace(found, time=found.time[kept], bid=found.bid[kept], ask=found.ask[kept])
 
-    def _bars(self, bars: Bars) -> Bars:
-        kept = self._kept(bars.time, self._market.length)
-        columns: dict[str, Any] = {
-            name: getattr(bars, name)[kept]
-            for name in ("time", "open", "high", "low", "close", "volume")
-        }
-        return replace(bars, **columns)
+    def _part(self, bars: BarArrays) -> BarArrays:
+        since, until = self._since - self._market.length, self._until - self._market.length
+        first, stop = np.searchsorted(bars.time, (since, until + 1))
+        return bars.part(int(first), int(stop))
 
-    def _kept(self, times: Sequence[int], length: int) -> slice:
-        """Return which of ``times`` plus ``length`` are within the part."""
-        return slice(
-            bisect_left(times, self._since - length), bisect_left(times, self._until - length + 1)
-        )
+    def _kept(self, times: Sequence[int]) -> slice:
+        """Return which of ``times`` are within the part."""
+        return slice(bisect_left(times, self._since), bisect_left(times, self._until + 1))
 
 
 def steps_of(text: str, prepared: Prepared, option: str) -> int:

@@ -18,7 +18,6 @@ import numpy as np
 
 from mtquant.backtest.run import Prepared
 from mtquant.errors import ConfigError, MtquantError
-from mtquant.model.arrays import BarArrays
 from mtquant.search.parts import Part
 from mtquant.search.trial import Outcome, Task
 from mtquant.secrets import masked
@@ -215,8 +214,8 @@ def _digest(prepared: Prepared) -> str:
     for symbol in sorted(prepared.bars):
         found.update(f"{symbol} {prepared.bars[symbol].digest()}\n".encode())
     for symbol in market.symbols:
-        series = [market.bars[symbol], *market.sides.get(symbol, ())]
-        digests = " ".join(BarArrays.of(each).digest() for each in series)
+        series = [market.arrays[symbol], *market.side_arrays.get(symbol, ())]
+        digests = " ".join(each.digest() for each in series)
         found.update(f"{symbol} {digests}\n".encode())
         if symbol in market.ticks:
             ticks = market.ticks[symbol]

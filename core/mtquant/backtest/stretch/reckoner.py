@@ -15,6 +15,7 @@ from mtquant.backtest.played import Played as Hearer
 from mtquant.backtest.quiet import Stillness
 from mtquant.backtest.result import Rejection
 from mtquant.backtest.shell import Shell
+from mtquant.backtest.steps import SeriesSteps
 from mtquant.backtest.stretch.account import Course, course
 from mtquant.backtest.stretch.block import Block, Terms
 from mtquant.backtest.stretch.handover import Begun, Handover
@@ -27,7 +28,7 @@ from mtquant.backtest.tracks import Tracks
 from mtquant.clock import SECOND
 from mtquant.combine import problem
 from mtquant.contract import BreakerLevel, Check
-from mtquant.model import Bar, OrderType, Signal
+from mtquant.model import OrderType, Signal
 from mtquant.model.arrays import BarArrays
 from mtquant.risk.gate import BREAKER_VETOES, WARNED, warning
 
@@ -63,13 +64,14 @@ class Reckoner:
         self,
         shell: Shell,
         hearer: Hearer,
-        prices: tuple[BarArrays, Sequence[Bar], Tape],
+        prices: tuple[SeriesSteps, Tape],
         stillness: Stillness,
         conversion: Conversion,
         tracks: Tracks,
         witness: Witnessed,
     ) -> None:
-        arrays, bars, tape = prices
+        bars, tape = prices
+        arrays = bars.arrays
         exchange, symbol = shell.venue.exchange, arrays.instrument
         self._shell, self._hearer, self._bars, self._tape = shell, hearer, bars, tape
         self._stillness, self._tracks, self._witness = stillness, tracks, witness
