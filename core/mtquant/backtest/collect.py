@@ -13,7 +13,7 @@ import numpy as np
 
 from mtquant.backtest.intent import Intent
 from mtquant.backtest.result import ZERO, Costs, Rejection, Trade
-from mtquant.backtest.stretch.block import Block, Made, merged
+from mtquant.backtest.stretch.block import Block, Made
 from mtquant.backtest.venue import CountingExchange, Paid
 from mtquant.clock import SECOND
 from mtquant.contract import Verdict
@@ -257,23 +257,28 @@ class LateHistory:
         self._earned = earned
 
     @cached_property
+    def _parts(self) -> list[Made]:
+        """What was reckoned, stretch by stretch."""
+        return [block.made() for block in self._witness.blocks]
+
+    @cached_property
     def _made(self) -> Made:
         """What was reckoned and what was played, together."""
-        made, witness = merged(self._witness.blocks), self._witness
-        exchange = self._exchange
-        return Made(
-            sorted(
-                (*made.orders, *exchange.orders.values()), key=lambda each: int(each.order_id[1:])
-            ),
-            sorted((*made.fills, *witness.fills), key=lambda each: int(each.execution_id[1:])),
-            made.paid | exchange.paid,
-            made.intents | witness.intents,
-        )
+        made = Made([*self._witness.fills], dict(self._exchange.paid), dict(self._witness.intents))
+        for part in self._parts:
+            made.fills += part.fills
+            made.paid |= part.paid
+            made.intents |= part.intents
+        made.fills.sort(key=lambda each: int(each.execution_id[1:]))
+        return made
 
     @cached_property
     def orders(self) -> tuple[OrderReport, ...]:
         """Every order at the exchange, oldest first."""
-        return tuple(self._made.orders)
+        found = [*self._exchange.orders.values()]
+        for block, part in zip(self._witness.blocks, self._parts, strict=True):
+            found += block.orders(part.fills)
+        return tuple(sorted(found, key=lambda each: int(each.order_id[1:])))
 
     @cached_property
     def fills(self) -> tuple[Fill, ...]:

@@ -37,11 +37,11 @@ class Conversion:
         }
         return convert(path, quotes) or Decimal(0)
 
-    def rates(self, currency: str, first: int, end: int) -> Floats:
-        """Return what one unit of ``currency`` is worth at each step, nearly."""
-        rate = np.ones(end - first)
+    def rates(self, currency: str, steps: slice | Ints) -> Floats:
+        """Return what one unit of ``currency`` is worth at ``steps``, nearly."""
+        rate = np.ones(1)
         for symbol, inverse in self._exchange.way_home(currency):
             tape = self._tapes[symbol]
-            mids = tape.mids(tape.at[first:end])
+            mids = tape.mids(tape.at[steps])
             rate = rate / mids if inverse else rate * mids
         return rate

@@ -8,7 +8,7 @@ of the decider, what was said at its last bar is kept until the decider asks for
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,10 +34,21 @@ class Library(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """An indicator's value at each bar, and from which bar on all are known, to the end."""
+    """An indicator's lines, each with a value at each bar, and from which bar on all are known."""
 
-    values: list[Any]
+    lines: tuple[memoryview, ...]
     known_from: int
+
+    def at(self, index: int) -> Any:  # noqa: ANN401 - a number, or one for each line
+        """Return what the indicator makes of a bar."""
+        if len(self.lines) == 1:
+            return self.lines[0][index]
+        return tuple(line[index] for line in self.lines)
+
+    def part(self, first: int, end: int) -> Iterable[Any]:
+        """Return the same for the bars from ``first`` on, before ``end``."""
+        parts = [line[first:end] for line in self.lines]
+        return parts[0] if len(parts) == 1 else zip(*parts, strict=True)
 
 
 class Values:
@@ -55,11 +66,10 @@ class Values:
         key = (indicator.name, indicator.settings.model_dump_json(), series)
         if key not in self._known:
             lines = indicator.batch(self._series[series])
-            arrays = [np.asarray(lines[name]) for name in indicator.lines]
-            columns = [each.tolist() for each in arrays]
-            values = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+            arrays = [np.ascontiguousarray(lines[name], np.float64) for name in indicator.lines]
             unknown = np.flatnonzero(np.logical_or.reduce([np.isnan(each) for each in arrays]))
-            self._known[key] = Column(values, int(unknown[-1]) + 1 if len(unknown) else 0)
+            known_from = int(unknown[-1]) + 1 if len(unknown) else 0
+            self._known[key] = Column(tuple(each.data for each in arrays), known_from)
         return self._known[key]
 
 
@@ -73,10 +83,7 @@ class Played:
             series: [(each.put, library.values(each, series)) for each in made]
             for series, made in strategy.indicators_by_series.items()
         }
-        self._feeds: dict[Series, list[tuple[_Put, list[Any]]]] = {
-            series: [(put, column.values) for put, column in found]
-            for series, found in columns.items()
-        }
+        self._feeds: dict[Series, list[tuple[_Put, Column]]] = columns
         self._at = dict.fromkeys(self._feeds, 0)
         self._step = -1
         self._said: dict[int, Said] = {}
@@ -128,7 +135,7 @@ class Played:
         ):
             if first < last:
                 # Each turn puts the indicators' values before the strategy hears the bar.
-                values = (map(put, column[first:last]) for put, column in feeds)
+                values = (map(put, column.part(first, last)) for put, column in feeds)
                 bars = steps.bars(first, last)
                 hear(zip(range(first, last), bars, *values, strict=True), self._speak)
         self._at[series] = self._heard_to = end
@@ -152,8 +159,8 @@ class Played:
         strategy, silent = self.strategy, 0
         try:
             for bar in bars:
-                for put, values in feeds:
-                    put(values[at])
+                for put, column in feeds:
+                    put(column.at(at))
                 at += 1
                 heard = strategy.take_ready if at > ready_from else strategy.take_updated
                 said = heard(bar)
@@ -180,8 +187,8 @@ class Played:
         series = (bar.instrument, bar.timeframe)
         at = self._at[series]
         self._at[series] = at + 1
-        for put, values in self._feeds[series]:
-            put(values[at])
+        for put, column in self._feeds[series]:
+            put(column.at(at))
         said: Said
         try:
             said = self.strategy.take_updated(bar)

@@ -106,7 +106,7 @@ class Stillness:
             each = self._exchange.instruments[position.instrument]
             tape = self._tapes[position.instrument]
             at = tape.at[first:end]
-            rate = self._conversion.rates(each.quote, first, end)
+            rate = self._conversion.rates(each.quote, slice(first, end))
             equity += self._profit(position, tape, at, rate, first)
             mids = tape.mids(at)
             value = float(position.quantity) * mids * rate

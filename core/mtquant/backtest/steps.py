@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from typing import overload
 
@@ -56,7 +57,8 @@ class SeriesSteps(Sequence[Step]):
         part = self.arrays.part(first, end)
         columns = (part.time, part.open, part.high, part.low, part.close, part.volume)
         numbers = (each.tolist() for each in columns)
-        return map(Bar._make, zip(repeat(part.instrument), repeat(part.timeframe), *numbers))
+        rows = zip(repeat(part.instrument), repeat(part.timeframe), *numbers, strict=False)
+        return map(partial(tuple.__new__, Bar), rows)
 
 
 def steps_of(bars: Mapping[str, BarArrays]) -> Sequence[Step]:

@@ -1,7 +1,7 @@
 """The prices of a backtest as arrays over its steps: what can be looked at without matching.
 
-One row for each step of the market. Prices are whole numbers of a unit that every price, spread
-and step of the instrument is a multiple of, so comparisons are exact.
+One row for each bar. Prices are whole numbers of the instrument's price step, to which the exchange
+rounds bid and ask, so comparisons are exact.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Tape:
     at: Ints
     fresh: NDArray[np.bool_]
 
-    def mids(self, at: Ints) -> Floats:
+    def mids(self, at: Ints | slice) -> Floats:
         """Return the mid prices at the ends of the bars ``at``, in the quote currency."""
         return (self.bid[at] + self.ask[at]) / float(2 / self.unit)
 
@@ -69,21 +69,21 @@ def tape_of(
         return None
     half = terms.spread_pips * instrument.pip_size / 2
     digits = max(_UNIT_DIGITS, _digits(half), _digits(instrument.price_step))
-    unit = Decimal(1).scaleb(-digits)
     sides = market.side_arrays.get(symbol)
     columns = _two_sides(*sides, digits) if sides else _mids(market.arrays[symbol], digits)
     if columns is None:
         return None
-    step = int(instrument.price_step / unit)
-    offset = 0 if sides else int(half / unit)
+    exact = Decimal(1).scaleb(-digits)
+    step = int(instrument.price_step / exact)
+    offset = 0 if sides else int(half / exact)
     below, above = columns
-    bid = [(each - offset) // step * step for each in below]
-    ask = [-((-each - offset) // step) * step for each in above]
+    bid = [(each - offset) // step for each in below]
+    ask = [-((-each - offset) // step) for each in above]
     last = np.searchsorted(ends, times, "right") - 1
     fresh = np.zeros(len(times), np.bool_)
     fresh[at] = True
     return Tape(
-        unit=unit,
+        unit=instrument.price_step,
         bid=bid[0],
         bid_high=bid[1],
         bid_low=bid[2],

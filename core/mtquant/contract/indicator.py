@@ -76,7 +76,9 @@ class Indicator(Plugin[S], ABC):
             name: Line(f"{self.name}.{name}", self._rows, None if alone else place)
             for place, name in enumerate(self.lines)
         }
-        self._main = self._lines[self.main or self.lines[0]]
+        main = self.main or self.lines[0]
+        self._main = self._lines[main]
+        self._place = None if alone else self.lines.index(main)
 
     @property
     @abstractmethod
@@ -105,7 +107,15 @@ class Indicator(Plugin[S], ABC):
 
     def __getitem__(self, back: int) -> float:
         """Return the main line's value ``back`` bars ago, as :meth:`Line.__getitem__`."""
-        return self._main[back]
+        if back >= 0:
+            try:
+                row = self._rows[back]
+            except IndexError:
+                pass
+            else:
+                value: float = row if self._place is None else row[self._place]  # type: ignore[index,assignment]
+                return value
+        return self._main[back]  # which says what is wrong with it
 
     def line(self, name: str) -> Line:
         """Return a line by its name; raises AttributeError, which names the lines."""

@@ -249,3 +249,10 @@ class Sizer(Plugin[S], ABC):
     @abstractmethod
     def size(self, signal: Signal, state: RiskState, price: Decimal) -> Decimal:
         """Return the wished quantity in base units, unrounded; 0 for none."""
+
+    def always(self) -> Decimal | None:
+        """Return what :meth:`size` returns whatever it is asked about; None, where that differs.
+
+        A backtest that knows it needn't ask for each order.
+        """
+        return None

@@ -12,7 +12,6 @@ from mtquant.model import Number, Positive, plain
 from mtquant.risk import figure
 from mtquant_risk.account import money, notional_of_one
 
-
 _MARGIN = 1e-9
 """More than floats are off by."""
 

@@ -130,6 +130,12 @@ class FixedQuantity(Sizer[FixedQuantitySettings]):
         """Return the configured quantity, or less."""
         return self.settings.adjust(self.settings.quantity, signal, state, price)
 
+    def always(self) -> Decimal | None:
+        """Return the configured quantity, where nothing adjusts it."""
+        wanted = self.settings
+        adjusted = wanted.by_confidence or wanted.by_correlation or wanted.drawdown_to is not None
+        return None if adjusted else wanted.quantity
+
 
 class KellySettings(Adjustment):
     """``fraction``: the part of the Kelly fraction that is risked (0.5 is half Kelly).

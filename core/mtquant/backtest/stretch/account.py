@@ -38,25 +38,42 @@ def course(
 ) -> Course:
     """Return what the account is worth over the steps of ``span``, from ``standing`` on."""
     first, end = span
-    rows = [(2 * first - 1, standing.held, standing.average, standing.balance)]
+    rows = [(first, 1, standing.held, standing.average, standing.balance)]
     # What a bar fills comes before what is sent at its end.
     rows += [
-        (2 * each.step + (each.kind > Kind.TOOK_PROFIT), each.held, each.average, each.balance)
+        (each.step, each.kind > Kind.TOOK_PROFIT, each.held, each.average, each.balance)
         for each in done
     ]
-    when, held, average, balance = np.array(rows, np.int64).T
-    steps = np.arange(first, end)
-    at = tape.at[first:end]
-    quotes = tape.bid[at], tape.ask[at]
-    mids, rates, lot = tape.mids(at), money.rates(first, end), float(money.lot)
+    when, sent, *states = np.array(rows, np.int64).T
+    lengths = np.diff(when, append=end)
+    held, average, balance = (np.repeat(each, lengths) for each in states)
+    left = _worth((held, average, balance), slice(first, end), tape, money, margin_rate)
+    # Before orders are sent it is worth the same, but where some were.
+    steps = np.unique(when[1:])
+    before = (2 * when + sent).searchsorted(2 * steps, "right") - 1
+    before = np.maximum(before, 0)
+    then = tuple(each[before] for each in states)
+    told = _worth(then, steps, tape, money, margin_rate)
+    seen = Worth(left.equity.copy(), left.exposure.copy(), left.margin.copy())
+    for whole, part in (
+        (seen.equity, told.equity),
+        (seen.exposure, told.exposure),
+        (seen.margin, told.margin),
+    ):
+        whole[steps - first] = part
+    return Course(seen, left, balance)
 
-    def worth(after: NDArray[np.intp]) -> Worth:
-        quantity = held[after]
-        prices = np.where(quantity > 0, *quotes)
-        equity = balance[after] + money.gains(quantity, prices - average[after], first)
-        value: Floats = quantity * lot * mids * rates
-        return Worth(equity, value, np.abs(value) * margin_rate)
 
-    seen = when.searchsorted(2 * steps, "right") - 1
-    left = when.searchsorted(2 * steps + 1, "right") - 1
-    return Course(worth(seen), worth(left), balance[left])
+def _worth(
+    state: tuple[Ints, ...],
+    steps: slice | NDArray[np.int64],
+    tape: Tape,
+    money: Money,
+    margin_rate: float,
+) -> Worth:
+    """Return what is held, at what average price, beside which balance, is worth at ``steps``."""
+    held, average, balance = state
+    prices = np.where(held > 0, tape.bid[steps], tape.ask[steps])
+    equity = balance + money.gains(held, prices - average, steps)
+    value: Floats = held * float(money.lot) * tape.mids(steps) * money.rates(steps)
+    return Worth(equity, value, np.abs(value) * margin_rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -61,8 +61,12 @@ class Block:
     swap: Decimal = _ZERO
 
     def made(self) -> Made:
-        """Return the objects."""
-        return _Maker(self).made()
+        """Return the executions, and what goes with them."""
+        return _Executions(self).made()
+
+    def orders(self, fills: Sequence[Fill]) -> list[OrderReport]:
+        """Return the orders of which :meth:`made` told ``fills``, but those that still work."""
+        return _Orders(self, fills).made()
 
     def fill(self, index: int, order_id: str, client_order_id: str | None) -> Fill:
         """Return one execution."""
@@ -86,70 +90,119 @@ class Block:
 
 @dataclass(slots=True)
 class Made:
-    """The objects of a block: orders that have ended, executions, and what goes with them."""
+    """The executions of a block, what each cost beside, and why the orders were sent."""
 
-    orders: list[OrderReport] = field(default_factory=list)
     fills: list[Fill] = field(default_factory=list)
     paid: dict[str, Paid] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
 
 
-class _Maker:
-    """Puts the executions of a block into a record of the exchange, one after the other."""
+class _Executions:
+    """Makes the executions of a block."""
 
     def __init__(self, block: Block) -> None:
         self._block, self._terms = block, block.terms
-        self._record = Record()
-        self._made = Made()
-        self._guards = dict(block.guards)
+        self._guards: Mapping[Kind, str] = {
+            kind: block.guards[reason]
+            for kind, reason in _REASONS.items()
+            if reason in block.guards
+        }
         self._swap = block.swap
         self._ids = iter(block.ids)
+        self._made = Made()
 
     def made(self) -> Made:
         """Return them."""
         for index, each in enumerate(self._block.done):
-            self._record.numbered = each.number
-            take: Callable[[int, Done], str] = (
-                self._guard if each.kind <= Kind.TOOK_PROFIT else self._order
-            )
-            self._pay(each, take(index, each))
-        self._made.orders = [each for each in self._record.orders.values() if each.status.terminal]
+            if each.kind <= Kind.TOOK_PROFIT:
+                fill = self._block.fill(index, self._guards[each.kind], None)
+            else:
+                cid = id_text(next(self._ids))
+                fill = self._block.fill(index, f"O{each.number + 1}", cid)
+                self._intend(each, cid, fill.time)
+            if each.kind is Kind.OPENED:
+                self._guards = guards_of(each)
+            self._made.fills.append(fill)
+            self._pay(each, fill.execution_id)
         return self._made
 
-    def _order(self, index: int, each: Done) -> str:
-        """Send an order that closes or opens, fill it, and see to the protections."""
-        terms, record, opens = self._terms, self._record, each.kind is Kind.OPENED
-        time, symbol = int(terms.times[each.step]), terms.instrument.instrument
-        cid = id_text(next(self._ids))
+    def _intend(self, each: Done, client_order_id: str, time: int) -> None:
+        """Note why an order was sent."""
+        terms, signal = self._terms, each.signal
+        self._made.intents[client_order_id] = Intent(
+            time,
+            terms.instrument.instrument,
+            terms.strategy_id,
+            signal.reason if signal else "",
+            None if each.stop is None else terms.price(each.stop),
+        )
+
+    def _pay(self, each: Done, execution_id: str) -> None:
+        terms, rate = self._terms, self._terms.money.rate(each.step)
+        unit = terms.tape.unit
+        spread = int(terms.tape.ask[each.step] - terms.tape.bid[each.step]) * unit
+        ended = each.kind is not Kind.OPENED
+        self._made.paid[execution_id] = Paid(
+            spread=_ZERO if each.kind is Kind.TOOK_PROFIT else each.size * spread / 2 * rate,
+            slippage=each.size * (each.slip * unit) * rate,
+            swap=self._swap if ended else _ZERO,
+        )
+        self._swap = _ZERO
+
+
+def guards_of(opened: Done) -> dict[Kind, str]:
+    """Return the ids of the orders that protect what was opened."""
+    found, number = {}, opened.number + 3
+    for kind, price in ((Kind.STOPPED, opened.stop), (Kind.TOOK_PROFIT, opened.take)):
+        if price is not None:
+            found[kind] = f"O{number}"
+            number += 1
+    return found
+
+
+class _Orders:
+    """Puts the executions of a block into a record of the exchange, one after the other."""
+
+    def __init__(self, block: Block, fills: Sequence[Fill]) -> None:
+        self._block, self._fills = block, fills
+        self._record = Record()
+        self._guards: list[str] = []
+
+    def made(self) -> list[OrderReport]:
+        """Return the orders that have ended."""
+        record = self._record
+        for each, fill in zip(self._block.done, self._fills, strict=True):
+            record.numbered = each.number
+            if each.kind >= Kind.CLOSED:
+                self._send(each, fill)
+            elif fill.order_id in record.orders:
+                record.fill(fill)
+            if each.kind is not Kind.OPENED:
+                self._drop(fill.time)
+        return [each for each in record.orders.values() if each.status.terminal]
+
+    def _send(self, each: Done, fill: Fill) -> None:
+        """Send an order that closes or opens, fill it, and protect what it opened."""
+        terms, record, opens = self._block.terms, self._record, each.kind is Kind.OPENED
         order = OrderRequest(
-            client_order_id=cid,
-            instrument=symbol,
-            side=Side.BUY if each.quantity > 0 else Side.SELL,
+            client_order_id=fill.client_order_id or "",
+            instrument=fill.instrument,
+            side=fill.side,
             order_type=OrderType.MARKET,
-            quantity=each.size,
+            quantity=fill.quantity,
             time_in_force=TimeInForce.FOK if opens else TimeInForce.IOC,
             stop_loss=None if each.stop is None else terms.price(each.stop),
             take_profit=None if each.take is None else terms.price(each.take),
             reduce_only=not opens,
             strategy_id=terms.strategy_id,
         )
-        order_id = record.open(order, time, position_id=None if opens else symbol)
-        fill = self._block.fill(index, order_id, cid)
+        record.open(order, fill.time, position_id=None if opens else fill.instrument)
         record.number()
         record.fill(fill)
-        self._made.fills.append(fill)
-        signal = each.signal
-        self._made.intents[cid] = Intent(
-            time, symbol, terms.strategy_id, signal.reason if signal else "", order.stop_loss
-        )
         if opens:
-            self._protect(order, time)
-        else:
-            self._drop(time)
-        return fill.execution_id
+            self._protect(order, fill.time)
 
     def _protect(self, order: OrderRequest, time: int) -> None:
-        self._guards = {}
         for reason, kind, price in (
             (Reason.STOP_LOSS, OrderType.STOP, order.stop_loss),
             (Reason.TAKE_PROFIT, OrderType.LIMIT, order.take_profit),
@@ -166,54 +219,20 @@ class _Maker:
                 stop_price=price if kind is OrderType.STOP else None,
                 reduce_only=True,
             )
-            self._guards[reason] = self._record.open(
-                guard, time, reason=reason, position_id=order.instrument
+            self._guards.append(
+                self._record.open(guard, time, reason=reason, position_id=order.instrument)
             )
-
-    def _guard(self, index: int, each: Done) -> str:
-        """Fill an order that protected the position."""
-        reason = _REASONS[each.kind]
-        order_id = self._guards[reason]
-        fill = self._block.fill(index, order_id, None)
-        if order_id in self._record.orders:
-            self._record.fill(fill)
-        self._made.fills.append(fill)
-        self._drop(fill.time)
-        return fill.execution_id
 
     def _drop(self, time: int) -> None:
         """Cancel what protected a position that is gone; what isn't ours was by the exchange."""
-        for reason, order_id in self._guards.items():
-            report = self._record.orders.get(order_id)
-            if report is not None and not report.status.terminal:
-                self._record.finish(order_id, OrderStatus.CANCELED, reason, time)
-        self._guards = {}
-
-    def _pay(self, each: Done, execution_id: str) -> None:
-        terms, at = self._terms, int(self._terms.tape.at[each.step])
-        rate, unit = terms.money.rate(each.step), terms.tape.unit
-        spread = int(terms.tape.ask[at] - terms.tape.bid[at]) * unit
-        ended = each.kind is not Kind.OPENED
-        self._made.paid[execution_id] = Paid(
-            spread=_ZERO if each.kind is Kind.TOOK_PROFIT else each.size * spread / 2 * rate,
-            slippage=each.size * (each.slip * unit) * rate,
-            swap=self._swap if ended else _ZERO,
-        )
-        self._swap = _ZERO
+        for order_id in self._guards:
+            report = self._record.orders[order_id]
+            if not report.status.terminal:
+                why = report.reason or Reason.POSITION_CLOSED
+                self._record.finish(order_id, OrderStatus.CANCELED, why, time)
+        self._guards = []
 
 
 def cents(number: int) -> Decimal:
     """Return an amount of money of so many ten-thousandths."""
     return Decimal(number).scaleb(-4)
-
-
-def merged(blocks: Sequence[Block]) -> Made:
-    """Return the objects of all ``blocks``, oldest first."""
-    found = Made()
-    for block in blocks:
-        made = block.made()
-        found.orders += made.orders
-        found.fills += made.fills
-        found.paid |= made.paid
-        found.intents |= made.intents
-    return found

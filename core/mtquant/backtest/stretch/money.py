@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from decimal import Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mtquant.backtest.conversion import Conversion
 from mtquant.backtest.tape import Ints
@@ -17,6 +18,7 @@ from mtquant.exchange import costs
 from mtquant.exchange.settings import Terms
 from mtquant.model.arrays import Floats
 
+Steps = slice | NDArray[np.int64]
 DIGITS = 4
 """Of money: it is kept to 0.0001."""
 _CENTS = 10**DIGITS
@@ -44,8 +46,8 @@ class Money(ABC):
         """Return what one unit of the quote currency is worth in the account's."""
 
     @abstractmethod
-    def rates(self, first: int, end: int) -> Floats:
-        """Return the same at each step, nearly."""
+    def rates(self, steps: Steps) -> Floats:
+        """Return the same at ``steps``, nearly."""
 
     @abstractmethod
     def fee(self, quantity: int, price: int, step: int) -> int:
@@ -56,8 +58,8 @@ class Money(ABC):
         """Return what ``quantity``, below zero for a short, gains where the price moves so far."""
 
     @abstractmethod
-    def gains(self, quantity: Ints, move: Ints, first: int) -> Ints:
-        """Return :meth:`gain` at each step from ``first`` on."""
+    def gains(self, quantity: Ints, move: Ints, steps: Steps) -> Ints:
+        """Return :meth:`gain` at each of ``steps``."""
 
 
 class HomeMoney(Money):
@@ -70,13 +72,9 @@ class HomeMoney(Money):
             lot * unit * share * _CENTS,
             lot * terms.commission_per_unit * _CENTS,
             terms.commission_per_trade * _CENTS,
-            lot * unit * _CENTS,
         )
-        digits = max(max(0, -int(each.normalize().as_tuple().exponent)) for each in factors)
-        self._one = 10**digits
-        self._share, self._each, self._trade, self._point = (
-            int(each * self._one) for each in factors
-        )
+        self._one, (self._share, self._each, self._trade) = _whole(*factors)
+        self._whole, (self._point,) = _whole(lot * unit * _CENTS)
         self._free = not (self._share or self._each or self._trade)
 
     def exact(self, quantity: int, price: int) -> bool:
@@ -88,9 +86,9 @@ class HomeMoney(Money):
         """Return one."""
         return Decimal(1)
 
-    def rates(self, first: int, end: int) -> Floats:
-        """Return ones."""
-        return np.ones(end - first)
+    def rates(self, steps: Steps) -> Floats:  # noqa: ARG002 - the port's
+        """Return one."""
+        return np.ones(1)
 
     def fee(self, quantity: int, price: int, step: int) -> int:  # noqa: ARG002 - the port's
         """Return the commission, half to even."""
@@ -101,16 +99,17 @@ class HomeMoney(Money):
 
     def gain(self, quantity: int, move: int, step: int) -> int:  # noqa: ARG002 - the port's
         """Return the gain, half to even."""
-        return _half_even(quantity * move * self._point, self._one)
+        return _half_even(quantity * move * self._point, self._whole)
 
-    def gains(self, quantity: Ints, move: Ints, first: int) -> Ints:  # noqa: ARG002 - the port's
+    def gains(self, quantity: Ints, move: Ints, steps: Steps) -> Ints:  # noqa: ARG002 - the port's
         """Return the gains, half to even."""
         exact = quantity * move * self._point
-        if self._one == 1:
+        one = self._whole
+        if one == 1:
             return exact
-        whole = exact // self._one
-        twice = (exact - whole * self._one) * 2
-        up: Ints = whole + ((twice > self._one) | ((twice == self._one) & (whole & 1 == 1)))
+        whole = exact // one
+        twice = (exact - whole * one) * 2
+        up: Ints = whole + ((twice > one) | ((twice == one) & (whole & 1 == 1)))
         return up
 
 
@@ -134,9 +133,9 @@ class ForeignMoney(Money):
             self._known = step, self._conversion.rate(self._currency, step)
         return self._known[1]
 
-    def rates(self, first: int, end: int) -> Floats:
+    def rates(self, steps: Steps) -> Floats:
         """Return the rates at the middle of the market."""
-        return self._conversion.rates(self._currency, first, end)
+        return self._conversion.rates(self._currency, steps)
 
     def fee(self, quantity: int, price: int, step: int) -> int:
         """Return the commission as the exchange reckons it."""
@@ -148,16 +147,22 @@ class ForeignMoney(Money):
         gained = quantity * self.lot * (move * self.unit) * self.rate(step)
         return int(costs.money(gained) * _CENTS)
 
-    def gains(self, quantity: Ints, move: Ints, first: int) -> Ints:
+    def gains(self, quantity: Ints, move: Ints, steps: Steps) -> Ints:
         """Return the gains; where floats can't tell which way to round, the decimals do."""
         point = float(self.lot * self.unit * _CENTS)
-        end = first + len(quantity)
-        exact = (quantity * move).astype(np.float64) * point * self.rates(first, end)
+        exact = (quantity * move).astype(np.float64) * point * self.rates(steps)
         cents: Ints = np.rint(exact).astype(np.int64)
         unsure = np.abs(np.abs(exact - np.floor(exact)) - 0.5) < _NEAR + np.abs(exact) * 1e-14
         for index in np.flatnonzero(unsure & (quantity != 0)):
-            cents[index] = self.gain(int(quantity[index]), int(move[index]), first + int(index))
+            step = steps.start + int(index) if isinstance(steps, slice) else int(steps[index])
+            cents[index] = self.gain(int(quantity[index]), int(move[index]), step)
         return cents
+
+
+def _whole(*factors: Decimal) -> tuple[int, tuple[int, ...]]:
+    """Return what makes whole numbers of ``factors``, and these."""
+    digits = max(max(0, -int(each.normalize().as_tuple().exponent)) for each in factors)
+    return 10**digits, tuple(int(each.scaleb(digits)) for each in factors)
 
 
 def _half_even(exact: int, one: int) -> int:

@@ -137,7 +137,7 @@ class Reckoner:
         self._hearer.hear_on(self._bars, end)
         spoken, end = self._spoken(first, end)
         level = going.begun.level
-        self._sizes.level = level
+        self._sizes.at(level)
         while end > first:
             played = self._play(going.standing, spoken, end, level)
             if played.end < end:
@@ -192,8 +192,7 @@ class Reckoner:
         if state is not None:
             loud |= stillness.breaker_may_move(first, end, course.seen.equity, state)
         largest = max([abs(standing.held), *(abs(each.held) for each in played.done)])
-        at = self._tape.at[first:end]
-        if not self._money.exact(largest, int(self._tape.ask[at].max())):
+        if not self._money.exact(largest, int(self._tape.ask[first:end].max())):
             return first
         certain = first + int(np.argmax(loud)) if loud.any() else end
         held = np.append(standing.held != 0, course.left.exposure != 0)

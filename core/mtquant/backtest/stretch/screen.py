@@ -62,17 +62,16 @@ class Screen:
         opened = [each for each in done if each.kind is Kind.OPENED]
         if not opened:
             return True
-        steps = np.array([each.step for each in opened], np.intp)
-        at = tape.at[steps]
-        bid, ask = tape.bid[at], tape.ask[at]
+        steps = np.array([each.step for each in opened], np.int64)
+        bid, ask = tape.bid[steps], tape.ask[steps]
         sizes = np.array([float(each.size) for each in opened])
-        rates = money.rates(first, first + len(course.balance))[steps - first]
+        rates = money.rates(steps)
         value = float((sizes * ask * rates).max()) * float(tape.unit) * _ABOVE
         seen = float(course.seen.equity[steps - first].min()) / _CENTS
         left = float(course.left.equity[steps - first].min()) / _CENTS
         slip = max(each.slip for each in opened) / int(bid.min())
         spread = float(((ask - bid) / (ask + bid)).max()) * 2 * _ABOVE
-        volatility = float(self._volatility[at].max()) * _ABOVE
+        volatility = float(self._volatility[steps].max()) * _ABOVE
         if not self._has_margin(value, left, spread + slip):
             return False
         messages = [each.step for each in done if each.kind >= Kind.CLOSED]

@@ -43,7 +43,14 @@ class Sizes:
     ) -> None:
         self._gate, self._each, self._currency = gate, instrument, currency
         self._money, self._quotes = money, quotes
-        self.level = BreakerLevel.NORMAL
+        self._level = BreakerLevel.NORMAL
+        self._always = gate.sizer.always()
+        self._same = self._granted(self._always)
+
+    def at(self, level: BreakerLevel) -> None:
+        """Come to a level of the loss breaker."""
+        self._level = level
+        self._same = self._granted(self._always)
 
     def __call__(
         self, signal: Signal, step: int, price: int, stop: int | None, equity: int
@@ -53,6 +60,8 @@ class Sizes:
         ``price``, where a market order fills, and ``stop`` are in units of the tape, ``equity`` in
         0.0001 of the account's currency.
         """
+        if self._always is not None:
+            return self._same
         unit, each = self._money.unit, self._each
         if stop is not None:
             signal = replace(signal, stop_distance=abs(price - stop) * unit)
@@ -64,13 +73,16 @@ class Sizes:
         )
         try:
             wished = self._gate.sizer.size(signal, cast("RiskState", known), price * unit)
-            if self.level is BreakerLevel.WARNED:
-                if self._on_grid(wished) is None:
-                    return None
-                wished *= self._gate.rules.warned_size
         except Exception:  # noqa: BLE001 - whatever it raises, it will raise at the gate
             return None
-        return self._on_grid(wished)
+        return self._granted(wished)
+
+    def _granted(self, wished: Any) -> Decimal | None:  # noqa: ANN401 - whatever a plugin says
+        """Return what the gate makes of a size, before it asks the checks."""
+        quantity = self._on_grid(wished)
+        if quantity is None or self._level is not BreakerLevel.WARNED:
+            return quantity
+        return self._on_grid(wished * self._gate.rules.warned_size)
 
     def _on_grid(self, wished: Any) -> Decimal | None:  # noqa: ANN401 - whatever a plugin says
         each = self._each

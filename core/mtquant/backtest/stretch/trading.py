@@ -15,7 +15,6 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mtquant.backtest.stretch.money import Money
 from mtquant.backtest.tape import Tape
@@ -23,8 +22,10 @@ from mtquant.exchange import costs
 from mtquant.exchange.settings import Terms
 from mtquant.model import Instrument, Side, Signal
 
-_LOOK = 256
-"""How many bars are looked at at once for one that reaches a protection; then twice as many."""
+_NEAR, _LOOK = 24, 256
+"""How many bars are looked at one by one for one that reaches a protection, then how many at once.
+"""
+_LOWEST, _HIGHEST = -(2**62), 2**62
 
 Spoken = Sequence[tuple[int, Signal]]
 """Steps, and what the strategy said there."""
@@ -112,7 +113,10 @@ Size = Callable[[Signal, int, int, int | None, int], Decimal | None]
 
 
 class Trader:
-    """Trades one instrument as an account does that holds nothing else."""
+    """Trades one instrument as an account does that holds nothing else.
+
+    The tape has a bar at each step.
+    """
 
     def __init__(
         self, tape: Tape, money: Money, terms: Terms, instrument: Instrument, seed: int
@@ -121,6 +125,8 @@ class Trader:
         self._seed = seed
         self._step = int(instrument.price_step / tape.unit)
         self._least = instrument.minimum_stop_distance / tape.unit
+        self._bids = tape.bid_low.data, tape.bid_high.data
+        self._asks = tape.ask_low.data, tape.ask_high.data
         self._slips = bool(terms.slippage_pips or terms.slippage_random_pips)
 
     def play(
@@ -131,8 +137,7 @@ class Trader:
         ``vetoes``: whatever would open is vetoed. ``standing`` isn't changed.
         """
         played = Played(replace(standing), end)
-        steps = np.array([step for step, _ in spoken], np.intp)
-        at = self._tape.at[steps]
+        at = np.array([step for step, _ in spoken], np.intp)
         prices = zip(self._tape.bid[at].tolist(), self._tape.ask[at].tolist(), strict=True)
         try:
             for (step, signal), (bid, ask) in zip(spoken, prices, strict=True):
@@ -282,38 +287,47 @@ class Trader:
             return
         first, length = standing.since, _LOOK
         standing.since = max(end, first)
+        lows, highs, below, above = self._reach(standing)
+        for step in range(first, min(first + _NEAR, end)):
+            if lows[step] <= below or highs[step] >= above:
+                self._fill(played, step)
+                return
+        first += _NEAR
         while first < end:
             last = min(first + length, end)
-            stopped, took = self._reached(standing, first, last)
-            reached = stopped | took
+            reached = (np.asarray(lows[first:last]) <= below) | (
+                np.asarray(highs[first:last]) >= above
+            )
             if reached.any():
-                index = int(reached.argmax())
-                self._fill(
-                    played, first + index, stopped=bool(stopped[index]), took=bool(took[index])
-                )
+                self._fill(played, first + int(reached.argmax()))
                 return
             first, length = last, 2 * length
 
-    def _reached(
-        self, standing: Standing, first: int, end: int
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Tell at which steps the stop and the take-profit lie within a bar's reach."""
-        tape, at = self._tape, self._tape.at[first:end]
-        fresh, none = tape.fresh[first:end], np.zeros(end - first, np.bool_)
+    def _reach(self, standing: Standing) -> tuple[memoryview, memoryview, int, int]:
+        """Return where each bar reached on the side that closes, and what protects from there.
+
+        A protection that there isn't is out of any bar's reach.
+        """
         stop, take = standing.stop, standing.take
         if standing.held > 0:
-            stopped = none if stop is None else fresh & (tape.bid_low[at] <= stop)
-            return stopped, none if take is None else fresh & (tape.bid_high[at] >= take)
-        stopped = none if stop is None else fresh & (tape.ask_high[at] >= stop)
-        return stopped, none if take is None else fresh & (tape.ask_low[at] <= take)
+            lows, highs = self._bids
+            below, above = stop, take
+        else:
+            lows, highs = self._asks
+            below, above = take, stop
+        below = _LOWEST if below is None else below
+        return lows, highs, below, _HIGHEST if above is None else above
 
-    def _fill(self, played: Played, step: int, *, stopped: bool, took: bool) -> None:
+    def _fill(self, played: Played, step: int) -> None:
         """Fill the protection that the bar of ``step`` reaches, the stop before the limit."""
         standing, tape = played.standing, self._tape
         if not standing.spent:
             raise Loud(step)  # the wish still stands, and is tried again at once
-        at, long = int(tape.at[step]), standing.held > 0
+        at, long = step, standing.held > 0
         opened = int((tape.bid_open if long else tape.ask_open)[at])
+        lows, highs, below, above = self._reach(standing)
+        under, over = lows[step] <= below, highs[step] >= above
+        stopped, took = (under, over) if long else (over, under)
         if stopped and standing.stop is not None:
             market = min(standing.stop, opened) if long else max(standing.stop, opened)
             side = Side.SELL if long else Side.BUY
