@@ -8,12 +8,12 @@ of the decider, what was said at its last bar is kept until the decider asks for
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from mtquant.backtest.declared import Column, Declared
 from mtquant.backtest.steps import SeriesSteps
 from mtquant.contract import Indicator, Strategy
 from mtquant.model import Bar, Fill, Quote, Signal, Timeframe
@@ -30,25 +30,6 @@ class Library(Protocol):
 
     def values(self, indicator: Indicator[Any], series: Series) -> Column:
         """Return what each bar of ``series`` makes of ``indicator``, as compute would."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """An indicator's lines, each with a value at each bar, and from which bar on all are known."""
-
-    lines: tuple[memoryview, ...]
-    known_from: int
-
-    def at(self, index: int) -> Any:  # noqa: ANN401 - a number, or one for each line
-        """Return what the indicator makes of a bar."""
-        if len(self.lines) == 1:
-            return self.lines[0][index]
-        return tuple(line[index] for line in self.lines)
-
-    def part(self, first: int, end: int) -> Iterable[Any]:
-        """Return the same for the bars from ``first`` on, before ``end``."""
-        parts = [line[first:end] for line in self.lines]
-        return parts[0] if len(parts) == 1 else zip(*parts, strict=True)
 
 
 class Values:
@@ -84,6 +65,8 @@ class Played:
             for series, made in strategy.indicators_by_series.items()
         }
         self._feeds: dict[Series, list[tuple[_Put, Column]]] = columns
+        self._columns = {series: [each for _, each in found] for series, found in columns.items()}
+        self._conditioned: Declared | None = None
         self._at = dict.fromkeys(self._feeds, 0)
         self._step = -1
         self._said: dict[int, Said] = {}
@@ -129,6 +112,9 @@ class Played:
         step, ready_from = self._at[series], self._ready_from or 0
         if step >= end:
             return
+        if self.strategy.conditions:
+            self._hear_where_it_holds(steps, step, end, ready_from)
+            return
         for first, last, hear in (
             (step, min(end, ready_from), self.strategy.take_warming),
             (max(step, ready_from), end, self.strategy.take_stretch),
@@ -139,6 +125,35 @@ class Played:
                 bars = steps.bars(first, last)
                 hear(zip(range(first, last), bars, *values, strict=True), self._speak)
         self._at[series] = self._heard_to = end
+
+    def _hear_where_it_holds(
+        self, steps: SeriesSteps, first: int, end: int, ready_from: int
+    ) -> None:
+        """Hear the bars from ``first`` on at which one of the strategy's conditions holds."""
+        [(series, feeds)] = self._feeds.items()
+        last = min(end, max(first, ready_from))
+        if first < last:
+            values = (map(put, column.part(first, last)) for put, column in feeds)
+            bars = steps.bars(first, last)
+            rows = zip(range(first, last), bars, *values, strict=True)
+            self.strategy.take_warming(rows, self._speak)
+        if last < end:
+            self._conditioned = self._conditioned or self._declared(steps, last)
+            declared = self._conditioned
+            low, high = np.searchsorted(declared.holding, (last, end))
+            come = (
+                (step, steps.arrays.bar(step), *declared.come_to(step))
+                for step in declared.holding[low:high].tolist()
+            )
+            self.strategy.take_stretch(come, self._speak)
+        self._at[series] = self._heard_to = end
+
+    def _declared(self, steps: SeriesSteps, first: int) -> Declared:
+        """Return where the conditions hold from step ``first`` on, until the end."""
+        [columns], [made] = self._columns.values(), self.strategy.indicators_by_series.values()
+        return Declared(
+            self.strategy.conditions, list(zip(made, columns, strict=True)), steps, first
+        )
 
     def _speak(self, step: int, said: Said) -> None:
         self._ahead[step] = said

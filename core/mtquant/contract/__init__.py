@@ -16,6 +16,7 @@ from mtquant.contract.broker import (
     tool,
     tools_of,
 )
+from mtquant.contract.condition import Crossing
 from mtquant.contract.exposure import Exposure, Part, Sums, Totals
 from mtquant.contract.indicator import Indicator, Line
 from mtquant.contract.parameters import Parameter, parameters
@@ -46,6 +47,7 @@ __all__ = [
     "BrokerPlugin",
     "Check",
     "ClosedTrade",
+    "Crossing",
     "Endpoint",
     "Exposure",
     "Finding",

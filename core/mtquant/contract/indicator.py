@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,12 +23,32 @@ Values = float | tuple[float, ...]
 """An indicator's lines at one bar: a number where it has one line, else one for each."""
 
 
+class Told:
+    """An indicator's last rows, read off series that are known beforehand.
+
+    ``at`` is the newest bar; ``lines`` are the series, a row is a number where there is one.
+    """
+
+    def __init__(self, lines: Sequence[Sequence[float]]) -> None:
+        self._lines = lines
+        self.at = -1
+
+    def __getitem__(self, back: int) -> Any:  # noqa: ANN401 - a number, or one for each line
+        """Return the row ``back`` bars ago, NaN before the first; raises IndexError beyond it."""
+        if back >= DEPTH:
+            raise IndexError(back)
+        index, lines = self.at - back, self._lines
+        if len(lines) == 1:
+            return lines[0][index] if index >= 0 else math.nan
+        return tuple(line[index] if index >= 0 else math.nan for line in lines)
+
+
 class Line:
     """One of an indicator's series: ``line[0]`` at the newest bar, ``line[1]`` the one before."""
 
     __slots__ = ("_label", "_place", "_rows")
 
-    def __init__(self, label: str, rows: deque[Any], place: int | None) -> None:
+    def __init__(self, label: str, rows: deque[Any] | Told, place: int | None) -> None:
         self._label = label
         self._rows = rows
         self._place = place
@@ -53,6 +73,10 @@ class Line:
         """The value at the newest bar; NaN while it warms up."""
         return self[0]
 
+    def follow(self, rows: Told) -> None:
+        """Read its values off ``rows`` from now on."""
+        self._rows = rows
+
 
 class Indicator(Plugin[S], ABC):
     """One or several series computed from bars: stepped live, run over arrays, the same bits.
@@ -71,7 +95,8 @@ class Indicator(Plugin[S], ABC):
         super().__init__(settings)
         alone = len(self.lines) == 1
         unknown: Values = math.nan if alone else (math.nan,) * len(self.lines)
-        self._rows: deque[Values] = deque([unknown] * DEPTH, maxlen=DEPTH)
+        self._last: deque[Values] = deque([unknown] * DEPTH, maxlen=DEPTH)
+        self._rows: deque[Values] | Told = self._last
         self._lines = {
             name: Line(f"{self.name}.{name}", self._rows, None if alone else place)
             for place, name in enumerate(self.lines)
@@ -98,12 +123,24 @@ class Indicator(Plugin[S], ABC):
 
     def update(self, bar: Bar) -> None:
         """Take one closed bar in."""
-        self._rows.appendleft(self.compute(bar))
+        self._last.appendleft(self.compute(bar))
 
     @property
     def put(self) -> Callable[[Values], None]:
         """What takes the lines at the next bar, where :meth:`batch` has told them already."""
-        return self._rows.appendleft
+        return self._last.appendleft
+
+    def follow(self, told: Told) -> None:
+        """Read its values off ``told`` from now on; whoever moves that moves the indicator."""
+        self._rows = told
+        for line in self._lines.values():
+            line.follow(told)
+
+    def place_of(self, line: Indicator[Any] | Line) -> int | None:
+        """Return which of its lines ``line`` is, the main one if it is itself; None if none."""
+        found = self._main if line is self else line
+        places = [at for at, each in enumerate(self._lines.values()) if each is found]
+        return places[0] if places else None
 
     def __getitem__(self, back: int) -> float:
         """Return the main line's value ``back`` bars ago, as :meth:`Line.__getitem__`."""

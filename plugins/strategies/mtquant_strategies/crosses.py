@@ -42,22 +42,17 @@ class _Cross(Strategy[CrossSettings]):
         self.fast = self.indicator(self.average, period=self.settings.fast)
         self.slow = self.indicator(self.average, period=self.settings.slow)
         self.atr = self.indicator("atr", period=14)
-        self.side = 0
+        self.cross = self.crossing(self.fast, self.slow, noise=NOISE)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Signal a change of sides."""
-        fast, slow, before = self.fast[0], self.slow[0], self.side
-        if abs(fast - slow) <= NOISE * bar.close:
-            return None
-        self.side = 1 if fast > slow else -1
-        if before in (0, self.side):
-            return None
-        wanted, word = self.settings, "above" if self.side > 0 else "below"
+        fast, slow, side = self.fast[0], self.slow[0], self.cross.side
+        wanted, word = self.settings, "above" if side > 0 else "below"
         kind = self.average.upper()
         reason = f"{kind}({wanted.fast}) {fast:.7g} crossed {word} {kind}({wanted.slow}) {slow:.7g}"
-        if self.side < 0 and wanted.direction == "long_only":
+        if side < 0 and wanted.direction == "long_only":
             return self.flat(reason)
-        hold = self.long if self.side > 0 else self.short
+        hold = self.long if side > 0 else self.short
         return hold(reason, **wanted.protection(self.atr, bar))
 
 

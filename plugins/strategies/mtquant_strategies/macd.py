@@ -36,19 +36,14 @@ class Macd(Strategy[MacdSettings]):
         wanted = self.settings
         self.macd = self.indicator("macd", fast=wanted.fast, slow=wanted.slow, signal=wanted.signal)
         self.atr = self.indicator("atr", period=14)
-        self.side = 0
+        self.cross = self.crossing(self.macd.histogram, 0.0, noise=NOISE)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """Signal a change of the histogram's sign."""
-        gap, before = self.macd.histogram[0], self.side
-        if abs(gap) <= NOISE * bar.close:
-            return None
-        self.side = 1 if gap > 0 else -1
-        if before in (0, self.side):
-            return None
-        word = "above" if self.side > 0 else "below"
+        side = self.cross.side
+        word = "above" if side > 0 else "below"
         reason = f"MACD {self.macd[0]:.5g} crossed {word} its signal {self.macd.signal[0]:.5g}"
-        if self.side < 0 and self.settings.direction == "long_only":
+        if side < 0 and self.settings.direction == "long_only":
             return self.flat(reason)
-        hold = self.long if self.side > 0 else self.short
+        hold = self.long if side > 0 else self.short
         return hold(reason, **self.settings.protection(self.atr, bar))
