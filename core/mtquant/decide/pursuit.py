@@ -41,9 +41,11 @@ class Pursuit:
         """Return the code of the veto in ``symbol`` that people were told of last."""
         return self._vetoed.get(symbol, "")
 
-    def approved(self, symbol: str) -> None:
-        """Take in that the gate approved of an order in ``symbol``: the next veto is news."""
+    def take_veto(self, symbol: str, code: str) -> None:
+        """Take in what people were told of in ``symbol`` last: nothing since an order passed."""
         self._vetoed.pop(symbol, None)
+        if code:
+            self._vetoed[symbol] = code
 
     def mode(self, book: Book, strategies: tuple[str, ...]) -> Mode:
         """Return the most careful mode of ``strategies``; a change stands while its base does."""
@@ -132,7 +134,7 @@ class Pursuit:
         if not decision.approved or proposal is None:
             self._tell_veto(flow, symbol, decision)
             return
-        self.approved(symbol)
+        self.take_veto(symbol, "")
         order = OrderRequest(
             client_order_id=flow.ids.new(),
             instrument=symbol,
@@ -172,12 +174,17 @@ class Pursuit:
         """Tell of a veto once; a strategy that asks at every bar is told no at every bar."""
         if self._vetoed.get(symbol) != decision.code:
             self._vetoed[symbol] = decision.code
-            flow.tell(Level.WARNING, f"vetoed {symbol} ({decision.code}): {decision.message}")
+            flow.tell(Level.WARNING, veto_told(symbol, decision))
 
     def _wait(self, flow: Flow, target: Target, why: str) -> None:
         if target.waiting != why:
             target.waiting = why
             flow.tell(Level.WARNING, f"waiting: {why}")
+
+
+def veto_told(symbol: str, decision: Decision) -> str:
+    """Return what people are told of a veto."""
+    return f"vetoed {symbol} ({decision.code}): {decision.message}"
 
 
 def _said(target: Target) -> str:

@@ -19,7 +19,6 @@ from mtquant.book import DAY, AccountBook, Holding, Target
 from mtquant.clock import id_text
 from mtquant.contract import BreakerLevel, Sent
 from mtquant.model import OrderType, Position, Reason, Side
-from mtquant.risk.gate import BREAKER_VETOES
 
 _ZERO = Decimal(0)
 _CENTS = 10_000
@@ -58,10 +57,6 @@ class Handover:
         shell, book = self._shell, self._book
         if not self._calm() or book.breaker is None:
             return None
-        level = book.breaker.level
-        known = shell.decider.pursuit.told_veto(self._symbol)
-        if level in BREAKER_VETOES and known != BREAKER_VETOES[level][0]:
-            return None  # the first veto of a kind is told to people
         done(shell.desk.catch_up(shell.venue))
         exchange = shell.venue.exchange
         balance = exchange.balance * _CENTS
@@ -74,6 +69,7 @@ class Handover:
             since=step,
             wish=target.signal if target else None,
             spent=target.spent if target else False,
+            vetoed=shell.decider.pursuit.told_veto(self._symbol),
         )
         held = exchange.held_positions()
         guards = self._guards()
@@ -84,7 +80,7 @@ class Handover:
             standing=standing,
             guards=guards,
             swap=held[0].swap if held else _ZERO,
-            level=level,
+            level=book.breaker.level,
             opened=opened,
             sent=sorted((*opened, *book.messages)),
         )
@@ -155,6 +151,7 @@ class Handover:
         if block.done:
             self._write_exchange(begun, block, standing, time)
             self._write_book(begun, block, standing)
+        shell.decider.pursuit.take_veto(self._symbol, standing.vetoed)
         shell.venue.exchange.pass_time(time)
         shell.venue.quiet(time)
         shell.clock.set(time)
@@ -242,7 +239,6 @@ class Handover:
             book.messages = tuple(each for each in kept if each > since)
         if not opened:
             return
-        self._shell.decider.pursuit.approved(self._symbol)
         since = int(times[opened[-1][1].step]) - DAY
         fresh = [
             Sent(

@@ -17,17 +17,20 @@ from mtquant.backtest.result import Rejection
 from mtquant.backtest.shell import Shell
 from mtquant.backtest.steps import SeriesSteps
 from mtquant.backtest.stretch.account import Course, course
+from mtquant.backtest.stretch.asking import Asker
 from mtquant.backtest.stretch.block import Block, Terms
 from mtquant.backtest.stretch.handover import Begun, Handover
 from mtquant.backtest.stretch.money import ForeignMoney, HomeMoney, Money
 from mtquant.backtest.stretch.screen import Screen
 from mtquant.backtest.stretch.sizing import Sizes
-from mtquant.backtest.stretch.trading import Kind, Played, Spoken, Standing, Trader
+from mtquant.backtest.stretch.trading import Decided, Kind, Leave, Played, Spoken, Standing, Trader
 from mtquant.backtest.tape import Ints, Tape
 from mtquant.backtest.tracks import Tracks
 from mtquant.clock import SECOND
 from mtquant.combine import problem
-from mtquant.contract import BreakerLevel, Check
+from mtquant.contract import BreakerLevel, Check, Level
+from mtquant.decide import Tell
+from mtquant.decide.pursuit import veto_told
 from mtquant.model import OrderType, Signal
 from mtquant.model.arrays import BarArrays
 from mtquant.risk.gate import BREAKER_VETOES, WARNED, warning
@@ -89,6 +92,15 @@ class Reckoner:
         self._handover = Handover(shell, name, symbol, tape, self._money)
         self._terms = Terms(self._each, name, tape, self._money, self._times)
         self._last = int(np.searchsorted(self._times, shell.venue.ends))
+        self._asker = Asker(
+            gate,
+            (name, shell.venue.name, self._each),
+            self._money,
+            conversion,
+            self._times,
+            self._screen.volatility,
+        )
+        self._asking = False
         self._ahead, self._pause, self._wait = _SHORTEST, 0, 0
 
     def go(self, first: int) -> Iterator[int]:
@@ -113,11 +125,13 @@ class Reckoner:
             came = self._reckon(going, step, end)
             if came > step:
                 yield came - 1
-            step_before, step = step, came
-            if came < end:
-                self._ahead = max(_SHORTEST, min(2 * (came - step_before), _LONGEST))
+            step = came
+            if came == end:
+                self._ahead = min(2 * self._ahead, _LONGEST)
+                continue
+            self._ahead, self._asking = _SHORTEST, not self._asking
+            if not self._asking:
                 break
-            self._ahead = min(2 * self._ahead, _LONGEST)
         self._rest(step - first)
         if step > first:
             self._finish(going, first, step)
@@ -138,8 +152,9 @@ class Reckoner:
         spoken, end = self._spoken(first, end)
         level = going.begun.level
         self._sizes.at(level)
+        asked = self._asking
         while end > first:
-            played = self._play(going.standing, spoken, end, level)
+            played = self._play(going, spoken, end, asked=asked)
             if played.end < end:
                 end = played.end
                 continue
@@ -148,19 +163,29 @@ class Reckoner:
             if certain < end:
                 end = certain
                 continue
-            if level in BREAKER_VETOES or self._screen.passes(
-                played.done, course, first, self._tape, self._money, (going.opened, going.sent)
-            ):
+            sent = None if asked else (going.opened, going.sent)
+            if self._screen.passes(played.done, course, first, self._tape, self._money, sent):
+                self._asking = asked and any(each.limited for each in played.decided)
                 self._take(going, played, course, first, end)
                 self._witness.signals += [signal for step, signal in spoken if step < end]
                 return end
             end = self._shorter(played, first, end)
         return first
 
-    def _play(self, standing: Standing, spoken: Spoken, end: int, level: BreakerLevel) -> Played:
-        within = [each for each in spoken if each[0] < end] if spoken else []
-        vetoes = level in BREAKER_VETOES
-        return self._trader.play(standing, within, end, self._sizes, vetoes=vetoes)
+    def _play(self, going: _Run, spoken: Spoken, end: int, *, asked: bool) -> Played:
+        """Trade; ``asked``: the gate is asked about each order."""
+        within = [each for each in spoken if each[0] < end]
+        level = going.begun.level
+        if asked:
+            currency = self._shell.venue.exchange.settings.currency
+            self._asker.begin(level, currency, going.opened.tolist(), going.sent.tolist())
+        leave = Leave(
+            self._sizes,
+            self._asker if asked else None,
+            BREAKER_VETOES[level][0] if level in BREAKER_VETOES else "",
+            noted=level is BreakerLevel.WARNED,
+        )
+        return self._trader.play(going.standing, within, end, leave)
 
     def _spoken(self, first: int, end: int) -> tuple[Spoken, int]:
         """Return what was said before ``end``, and the first step at which it isn't one wish."""
@@ -232,39 +257,36 @@ class Reckoner:
         )
         block.done += played.done
         self._shell.venue.exchange.ambiguous_bars += len(played.ambiguous)
-        self._reject(going.begun.level, played)
-        decided = [each.signal for each in orders if each.signal] + [
-            signal for _, signal in played.vetoed
-        ]
-        if decided:
-            going.reason = max(decided, key=lambda each: each.time).reason
+        for each in played.decided:
+            self._tell(going.begun.level, each)
+        signals = [each.signal for each in orders[-1:] if each.signal]
+        signals += [each.signal for each in played.decided[-1:]]
+        if signals:
+            going.reason = max(signals, key=lambda each: each.time).reason
         going.standing = played.standing
 
-    def _reject(self, level: BreakerLevel, played: Played) -> None:
-        """Note what was vetoed, and what was made smaller while the breaker warns."""
-        if level is BreakerLevel.WARNED:
-            code, message = WARNED, warning(self._gate.rules)
-            found = [
-                (each.step, each.signal)
-                for each in played.done
-                if each.signal and each.kind is Kind.OPENED
-            ]
-        elif level in BREAKER_VETOES:
-            code, message = BREAKER_VETOES[level]
-            found = list(played.vetoed)
-        else:
+    def _tell(self, level: BreakerLevel, decided: Decided) -> None:
+        """Note what became of a signal that wasn't simply executed."""
+        witness, decision, signal = self._witness, decided.decision, decided.signal
+        witness.time = int(self._times[decided.step])
+        if decision is not None:
+            witness.on_decision(decision)
+            if decided.told:
+                message = veto_told(signal.instrument, decision)
+                witness.on_tell(Tell(level=Level.WARNING, message=message))
             return
-        self._witness.rejections += [
+        warned = level is BreakerLevel.WARNED
+        code, message = (WARNED, warning(self._gate.rules)) if warned else BREAKER_VETOES[level]
+        witness.rejections.append(
             Rejection(
-                time=int(self._times[step]),
+                time=witness.time,
                 instrument=signal.instrument,
                 strategy_id=signal.strategy_id,
                 code=code,
                 message=message,
-                reduced=level is BreakerLevel.WARNED,
+                reduced=warned,
             )
-            for step, signal in found
-        ]
+        )
 
     def _finish(self, going: _Run, first: int, end: int) -> None:
         """Hand over to the players."""

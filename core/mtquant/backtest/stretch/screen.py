@@ -44,7 +44,7 @@ class Screen:
     ) -> None:
         self._gate, self._settings, self._times = gate, settings, times
         self._strategy_id, self._each = strategy_id, instrument
-        self._volatility = volatilities(bars)
+        self.volatility = volatilities(bars)
 
     def passes(
         self,
@@ -53,11 +53,12 @@ class Screen:
         first: int,
         tape: Tape,
         money: Money,
-        sent: tuple[Ints, Ints],
+        sent: tuple[Ints, Ints] | None,
     ) -> bool:
         """Tell whether all orders of ``done`` that open pass, each as large as it is.
 
-        ``sent`` are the times of orders that opened, and of all messages, of the day before.
+        ``sent`` are the times of orders that opened, and of all messages, of the day before; None
+        where the gate was asked about each order, and only the exchange is left.
         """
         opened = [each for each in done if each.kind is Kind.OPENED]
         if not opened:
@@ -71,9 +72,11 @@ class Screen:
         left = float(course.left.equity[steps - first].min()) / _CENTS
         slip = max(each.slip for each in opened) / int(bid.min())
         spread = float(((ask - bid) / (ask + bid)).max()) * 2 * _ABOVE
-        volatility = float(self._volatility[steps].max()) * _ABOVE
+        volatility = float(self.volatility[steps].max()) * _ABOVE
         if not self._has_margin(value, left, spread + slip):
             return False
+        if sent is None:
+            return True
         messages = [each.step for each in done if each.kind >= Kind.CLOSED]
         before, others = sent
         worst = Worst(

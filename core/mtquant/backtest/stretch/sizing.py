@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, cast
 
 from mtquant.backtest.conversion import Conversion
-from mtquant.backtest.stretch.money import Money
+from mtquant.backtest.stretch.known import Known, Money, Unknown
+from mtquant.backtest.stretch.money import Money as Pricing
 from mtquant.contract import BreakerLevel, RiskState
-from mtquant.model import Instrument, Quote, Signal
+from mtquant.model import Instrument, Signal
 from mtquant.risk import Gate
 
 _CENTS = Decimal("0.0001")
-
-
-@dataclass(slots=True)
-class _Equity:
-    """What is known of the account: asked for anything else, it raises AttributeError."""
-
-    equity: Decimal
-    currency: str
-
-
-class _Known:
-    """What is known of the state: asked for anything else, it raises AttributeError."""
-
-    __slots__ = ("account", "instrument", "quote", "quote_rate")
-
-    def __init__(
-        self, account: _Equity, instrument: Instrument, quote: Quote, quote_rate: Decimal
-    ) -> None:
-        self.account, self.instrument = account, instrument
-        self.quote, self.quote_rate = quote, quote_rate
 
 
 class Sizes:
     """Asks the sizer for one order after the other, and puts what it says on the grid."""
 
     def __init__(
-        self, gate: Gate, instrument: Instrument, currency: str, money: Money, quotes: Conversion
+        self, gate: Gate, instrument: Instrument, currency: str, money: Pricing, quotes: Conversion
     ) -> None:
         self._gate, self._each, self._currency = gate, instrument, currency
         self._money, self._quotes = money, quotes
@@ -65,15 +46,18 @@ class Sizes:
         unit, each = self._money.unit, self._each
         if stop is not None:
             signal = replace(signal, stop_distance=abs(price - stop) * unit)
-        known = _Known(
-            _Equity(equity * _CENTS, self._currency),
-            each,
-            self._quotes.quote(each.instrument, step),
-            self._money.rate(step),
+        quote = self._quotes.quote(each.instrument, step)
+        known = Known(
+            time=quote.time,
+            account=Money(equity * _CENTS, self._currency),
+            instrument=each,
+            quote=quote,
+            quote_rate=self._money.rate(step),
+            breaker=self._level,
         )
         try:
             wished = self._gate.sizer.size(signal, cast("RiskState", known), price * unit)
-        except Exception:  # noqa: BLE001 - whatever it raises, it will raise at the gate
+        except (Exception, Unknown):  # noqa: BLE001 - the gate shall hear of it itself
             return None
         return self._granted(wished)
 

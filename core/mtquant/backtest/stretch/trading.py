@@ -16,11 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mtquant.backtest.stretch.asking import Asker
 from mtquant.backtest.stretch.money import Money
 from mtquant.backtest.tape import Tape
+from mtquant.contract import Verdict
 from mtquant.exchange import costs
 from mtquant.exchange.settings import Terms
 from mtquant.model import Instrument, Side, Signal
+from mtquant.risk import Decision
 
 _NEAR, _LOOK = 24, 256
 """How many bars are looked at one by one for one that reaches a protection, then how many at once.
@@ -70,7 +73,8 @@ class Standing:
     """How the account and the strategy's wish stand: money in 0.0001, quantities in lots.
 
     ``size`` is what is held in base units; protections are looked for from step ``since`` on.
-    ``spent``: the wish has had its one attempt to open.
+    ``spent``: the wish has had its one attempt to open. ``vetoed`` is the code of the veto that
+    people were told of last, if no order has passed since.
     """
 
     balance: int
@@ -83,11 +87,33 @@ class Standing:
     since: int = 0
     wish: Signal | None = None
     spent: bool = False
+    vetoed: str = ""
+
+
+class Decided(NamedTuple):
+    """What became of a signal that was to open: the gate's decision, where it was asked.
+
+    ``told``: people are told of the veto.
+    """
+
+    step: int
+    signal: Signal
+    decision: Decision | None = None
+    told: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """True where the gate was asked, and said more than yes."""
+        decision = self.decision
+        return decision is not None and (
+            not decision.approved
+            or any(each.verdict is Verdict.REDUCED for each in decision.findings)
+        )
 
 
 @dataclass(slots=True)
 class Played:
-    """What came of a stretch: executions, what was vetoed at which step, and where it stands.
+    """What came of a stretch: executions, what was decided on the way, and where it stands.
 
     Before ``end`` all is certain; ``ambiguous`` are the bars in which a stop and a limit were
     reached.
@@ -96,7 +122,7 @@ class Played:
     standing: Standing
     end: int
     done: list[Done] = field(default_factory=list)
-    vetoed: list[tuple[int, Signal]] = field(default_factory=list)
+    decided: list[Decided] = field(default_factory=list)
     ambiguous: list[int] = field(default_factory=list)
 
 
@@ -109,7 +135,21 @@ class Loud(Exception):
 
 
 Size = Callable[[Signal, int, int, int | None, int], Decimal | None]
-"""Signal, step, price, stop and equity -> base units; None where that has to be played."""
+"""Signal, step, price, stop and equity -> base units; None where the gate has to be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Who gives leave to open: ``size``, or ``asker`` where each order has to be asked about.
+
+    ``veto`` is the code by which everything that opens is vetoed, if it is; ``noted``: it is noted
+    of every order that it was made smaller.
+    """
+
+    size: Size
+    asker: Asker | None = None
+    veto: str = ""
+    noted: bool = False
 
 
 class Trader:
@@ -129,12 +169,10 @@ class Trader:
         self._asks = tape.ask_low.data, tape.ask_high.data
         self._slips = bool(terms.slippage_pips or terms.slippage_random_pips)
 
-    def play(
-        self, standing: Standing, spoken: Spoken, end: int, size: Size, *, vetoes: bool
-    ) -> Played:
+    def play(self, standing: Standing, spoken: Spoken, end: int, leave: Leave) -> Played:
         """Trade what was ``spoken`` from ``standing`` on, and come to step ``end``, or near it.
 
-        ``vetoes``: whatever would open is vetoed. ``standing`` isn't changed.
+        ``standing`` isn't changed.
         """
         played = Played(replace(standing), end)
         at = np.array([step for step, _ in spoken], np.intp)
@@ -142,7 +180,7 @@ class Trader:
         try:
             for (step, signal), (bid, ask) in zip(spoken, prices, strict=True):
                 self._protect(played, step + 1)
-                self._hear(played, step, signal, (bid, ask), size, vetoes=vetoes)
+                self._hear(played, step, signal, (bid, ask), leave)
             self._protect(played, end)
         except Loud as loud:
             played.end = loud.step
@@ -154,9 +192,7 @@ class Trader:
         step: int,
         signal: Signal,
         quote: tuple[int, int],
-        size: Size,
-        *,
-        vetoes: bool,
+        leave: Leave,
     ) -> None:
         """Do what a signal asks for: close what is wrong, then open."""
         standing, way = played.standing, signal.direction
@@ -168,13 +204,59 @@ class Trader:
             if held * way > 0:
                 return
             self._close(played, step, signal, price)
+            if leave.asker is not None:
+                leave.asker.sent(step, opens=False)
         if not way:
             return
-        if vetoes:
+        if leave.veto and leave.veto == standing.vetoed:
             standing.spent = True
-            played.vetoed.append((step, signal))
+            played.decided.append(Decided(step, signal))
+        elif leave.asker is not None:
+            used = abs(held) * quote[1] * self._point(step) * float(self._each.margin_rate)
+            decision = leave.asker(signal, step, equity, used)
+            self._ask(played, step, signal, quote, (leave.asker, decision))
+        elif leave.veto:
+            raise Loud(step)
+        else:
+            self._size(played, step, signal, quote, equity, leave)
+
+    def _point(self, step: int) -> float:
+        """Return what one unit of price of one lot is worth, nearly."""
+        return float(self._money.lot * self._money.unit * self._money.rate(step))
+
+    def _ask(
+        self,
+        played: Played,
+        step: int,
+        signal: Signal,
+        quote: tuple[int, int],
+        answer: tuple[Asker, Decision | None],
+    ) -> None:
+        """Do what the gate decided."""
+        standing, (asker, decision) = played.standing, answer
+        if decision is None:
+            raise Loud(step)
+        proposal = decision.proposal
+        if decision.approved and proposal is not None:
+            whole = self._tape.whole
+            stop = None if proposal.stop_loss is None else whole(proposal.stop_loss)
+            take = None if proposal.take_profit is None else whole(proposal.take_profit)
+            closing = quote[0] if signal.direction > 0 else quote[1]
+            self._require_takable(step, signal.direction, closing, take)
+            played.decided.append(Decided(step, signal, decision))
+            asker.sent(step, opens=True)
+            self._open(played, step, signal, quote, proposal.quantity, (stop, take))
             return
-        self._open(played, step, signal, quote, equity, size)
+        told = standing.vetoed != decision.code
+        standing.spent, standing.vetoed = True, decision.code
+        played.decided.append(Decided(step, signal, decision, told))
+
+    def _require_takable(self, step: int, way: int, closing: int, price: int | None) -> None:
+        """Leave an order to the exchange whose take-profit it might refuse."""
+        if price is not None:
+            room = (price - closing) * way
+            if room <= 0 or room < self._least or price <= 0:
+                raise Loud(step)
 
     def _close(self, played: Played, step: int, signal: Signal, market: int) -> None:
         standing = played.standing
@@ -213,25 +295,44 @@ class Trader:
             )
         )
 
-    def _open(
+    def _size(
         self,
         played: Played,
         step: int,
         signal: Signal,
         quote: tuple[int, int],
         equity: int,
-        size: Size,
+        leave: Leave,
     ) -> None:
-        standing, way = played.standing, signal.direction
+        """Open what the sizer wants, as if every check approved."""
+        way = signal.direction
         closing, market = quote if way > 0 else (quote[1], quote[0])
         stop = self._away(market, signal.stop_distance, -way)
         take = self._away(market, signal.take_profit_distance, way)
-        for price, room in ((stop, closing - (stop or 0)), (take, (take or 0) - closing)):
-            if price is not None and (room * way <= 0 or room * way < self._least or price <= 0):
+        self._require_takable(step, way, closing, take)
+        if stop is not None:
+            room = (closing - stop) * way
+            if room <= 0 or room < self._least or stop <= 0:
                 raise Loud(step)
-        wanted = size(signal, step, market, stop, equity)
+        wanted = leave.size(signal, step, market, stop, equity)
         if wanted is None:
             raise Loud(step)
+        if leave.noted:
+            played.decided.append(Decided(step, signal))
+        self._open(played, step, signal, quote, wanted, (stop, take))
+
+    def _open(
+        self,
+        played: Played,
+        step: int,
+        signal: Signal,
+        quote: tuple[int, int],
+        wanted: Decimal,
+        guards: tuple[int | None, int | None],
+    ) -> None:
+        standing, way = played.standing, signal.direction
+        stop, take = guards
+        market = quote[1] if way > 0 else quote[0]
         lots = int(wanted / self._money.lot)
         side = Side.BUY if way > 0 else Side.SELL
         price = self._slipped(side, market, standing.numbered + 1)
@@ -241,7 +342,7 @@ class Trader:
         standing.numbered += 2 + (stop is not None) + (take is not None)
         standing.held, standing.size, standing.average = way * lots, wanted, price
         standing.stop, standing.take, standing.since = stop, take, step + 1
-        standing.spent = True
+        standing.spent, standing.vetoed = True, ""
         played.done.append(
             Done(
                 Kind.OPENED,
