@@ -1,8 +1,8 @@
 """The sweep in mtquant: each pair a run of its own, with the risk gate on, a process for each core.
 
-The strategy is that of ``peers/mtquant_bars.py``, whose ``on_bar`` is called for each bar of each
-run. A process starts, reads the bars and imports before the time counts. The CPU seconds are those
-of all processes, and so is the memory: their peaks added up.
+The strategy is that of ``peers/mtquant_crossing.py``, which declares what it waits for. A process
+starts, reads the bars and imports before the time counts. The CPU seconds are those of all
+processes, and so is the memory: their peaks added up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 
-from backtest.peers.mtquant_bars import Cross, outcome, prepared, warm_up
+from backtest.peers.mtquant_bars import outcome, prepared, warm_up
+from backtest.peers.mtquant_crossing import Cross
 from backtest.sweep import PAIRS, report
 from backtest.task import Outcome, data, peak_mb, timed
 
@@ -41,7 +42,7 @@ class Tried:
 
 def start(everybody: Barrier) -> None:
     """Read the bars in a new worker, and wait until all of them have."""
-    READY.append(prepared(data()))
+    READY.append(prepared(data(), Cross))
     warm_up()
     everybody.wait()
 
@@ -66,7 +67,7 @@ def main() -> None:
             return [each.outcome for each in tried]
 
         with contextlib.redirect_stdout(io.StringIO()) as said:
-            report("mtquant", "event", made, every, warm=everybody.wait)
+            report("mtquant (declared)", "array", made, every, warm=everybody.wait)
     # What was reported is of this process alone.
     line = json.loads(said.getvalue())
     line["cpu_seconds"] += sum(each.cpu_seconds for each in tried)

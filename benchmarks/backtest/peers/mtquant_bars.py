@@ -37,7 +37,7 @@ class CrossSettings(Settings):
 
 
 class Cross(Strategy[CrossSettings]):
-    name = "cross"
+    name = "cross_by_bars"
 
     def on_start(self) -> None:
         self.fast = self.indicator("sma", period=self.settings.fast)
@@ -54,8 +54,8 @@ class Cross(Strategy[CrossSettings]):
         return self.long("above") if self.sign > 0 else self.short("below")
 
 
-def prepared(made: Bars) -> Prepared:
-    """Return the backtest of ``made``, ready to run."""
+def prepared(made: Bars, strategy: type[Strategy[CrossSettings]] = Cross) -> Prepared:
+    """Return the backtest of ``strategy`` on ``made``, ready to run."""
     arrays = BarArrays(
         instrument=SYMBOL,
         timeframe=Timeframe.M1,
@@ -67,7 +67,7 @@ def prepared(made: Bars) -> Prepared:
         volume=made.volume,
     )
     return prepared_of(
-        Cross,
+        strategy,
         arrays,
         params={"last": int(made.time[-1])},
         account={
@@ -91,11 +91,13 @@ def warm_up() -> None:
     run(prepared(bars(10 * SLOW)))
 
 
-def main() -> None:
+def main(
+    name: str = "mtquant", kind: str = "event", strategy: type[Strategy[CrossSettings]] = Cross
+) -> None:
     made = data()
-    ready = prepared(made)
+    ready = prepared(made, strategy)
     warm_up()
-    report("mtquant", "event", made, lambda: outcome(run(ready)))
+    report(name, kind, made, lambda: outcome(run(ready)))
 
 
 if __name__ == "__main__":
