@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mtquant.backtest.once import Once
 from mtquant.backtest.played import Played, Series, Values
 from mtquant.backtest.steps import SeriesSteps, Step
 from mtquant.backtest.tape import Ints, Tape, tape_of
@@ -58,7 +59,10 @@ def tapes_of(market: Recorded, settings: ExchangeSettings, times: Ints) -> dict[
 
 
 def look_ahead(
-    strategies: Sequence[Strategy[Any]], steps: Sequence[Step], bars: Mapping[str, BarArrays]
+    strategies: Sequence[Strategy[Any]],
+    steps: Sequence[Step],
+    bars: Mapping[str, BarArrays],
+    once: Once,
 ) -> Ahead | None:
     """Return the strategies as players of history; None where one must be asked step by step.
 
@@ -80,7 +84,7 @@ def look_ahead(
         for bar in found:
             made[bar.instrument, bar.timeframe].append(bar)
     series |= {each: _arrays(each, found) for each, found in made.items()}
-    library = Values(series)
+    library = Values(series, once, base)
     try:
         played = tuple(Played(each, library) for each in strategies)
     except ValueError:

@@ -17,10 +17,19 @@ from mtquant.model.arrays import Floats
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """An indicator's lines, each with a value at each bar, and from which bar on all are known."""
+    """An indicator's lines, each with a value at each bar, and from which bar on all are known.
+
+    ``plain``: none is known before that.
+    """
 
     lines: tuple[memoryview, ...]
     known_from: int
+    plain: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes."""
+        return sum(line.nbytes for line in self.lines)
 
     def at(self, index: int) -> Any:  # noqa: ANN401 - a number, or one for each line
         """Return what the indicator makes of a bar."""

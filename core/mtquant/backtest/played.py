@@ -14,8 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtquant.backtest.declared import Column, Declared
+from mtquant.backtest.once import Once
 from mtquant.backtest.steps import SeriesSteps
 from mtquant.contract import Indicator, Strategy
+from mtquant.contract.indicator import DEPTH
 from mtquant.model import Bar, Fill, Quote, Signal, Timeframe
 from mtquant.model.arrays import BarArrays
 
@@ -33,25 +35,36 @@ class Library(Protocol):
 
 
 class Values:
-    """Indicators' values over the series of one preparation, each computed once."""
+    """Indicators' values over the series of one run, each computed once.
 
-    def __init__(self, series: Mapping[Series, BarArrays]) -> None:
-        self._series = series
-        self._known: dict[tuple[str, str, Series], Column] = {}
+    Those of ``base``, the timeframes of the prices by symbol, are the same in every run: ``once``
+    keeps them.
+    """
+
+    def __init__(
+        self, series: Mapping[Series, BarArrays], once: Once, base: Mapping[str, Timeframe]
+    ) -> None:
+        self._series, self._once, self._base = series, once, base
+        self._own = Once()
 
     def values(self, indicator: Indicator[Any], series: Series) -> Column:
         """Return what each bar of ``series`` makes of ``indicator``.
 
         Raises ValueError where a number that it reads isn't finite.
         """
-        key = (indicator.name, indicator.settings.model_dump_json(), series)
-        if key not in self._known:
-            lines = indicator.batch(self._series[series])
-            arrays = [np.ascontiguousarray(lines[name], np.float64) for name in indicator.lines]
-            unknown = np.flatnonzero(np.logical_or.reduce([np.isnan(each) for each in arrays]))
-            known_from = int(unknown[-1]) + 1 if len(unknown) else 0
-            self._known[key] = Column(tuple(each.data for each in arrays), known_from)
-        return self._known[key]
+        symbol, timeframe = series
+        once = self._once if self._base.get(symbol) is timeframe else self._own
+        key = (type(indicator), indicator.settings.model_dump_json(), series)
+        return once.ask(key, lambda: self._column(indicator, series), lambda made: made.nbytes)
+
+    def _column(self, indicator: Indicator[Any], series: Series) -> Column:
+        lines = indicator.batch(self._series[series])
+        arrays = [np.ascontiguousarray(lines[name], np.float64) for name in indicator.lines]
+        unknown = np.flatnonzero(np.logical_or.reduce([np.isnan(each) for each in arrays]))
+        known_from = int(unknown[-1]) + 1 if len(unknown) else 0
+        return Column(
+            tuple(each.data for each in arrays), known_from, plain=len(unknown) == known_from
+        )
 
 
 class Played:
@@ -115,6 +128,7 @@ class Played:
         if self.strategy.conditions:
             self._hear_where_it_holds(steps, step, end, ready_from)
             return
+        step = self._skip_warming(step, min(end, ready_from))
         for first, last, hear in (
             (step, min(end, ready_from), self.strategy.take_warming),
             (max(step, ready_from), end, self.strategy.take_stretch),
@@ -132,6 +146,7 @@ class Played:
         """Hear the bars from ``first`` on at which one of the strategy's conditions holds."""
         [(series, feeds)] = self._feeds.items()
         last = min(end, max(first, ready_from))
+        first = self._skip_warming(first, last)
         if first < last:
             values = (map(put, column.part(first, last)) for put, column in feeds)
             bars = steps.bars(first, last)
@@ -147,6 +162,16 @@ class Played:
             )
             self.strategy.take_stretch(come, self._speak)
         self._at[series] = self._heard_to = end
+
+    def _skip_warming(self, first: int, last: int) -> int:
+        """Return from which step before ``last`` on a strategy is to hear bars that warm it up.
+
+        It isn't asked before all indicators are ready, and they keep the last values alone.
+        """
+        [columns] = self._columns.values()
+        if last - first <= DEPTH or not all(column.plain for column in columns):
+            return first
+        return last - DEPTH
 
     def _declared(self, steps: SeriesSteps, first: int) -> Declared:
         """Return where the conditions hold from step ``first`` on, until the end."""

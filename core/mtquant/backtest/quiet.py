@@ -79,10 +79,11 @@ class Stillness:
         tapes: Mapping[str, Tape],
         times: Ints,
         rules: BreakerRules,
+        days: NDArray[np.intp],
     ) -> None:
         self._exchange, self._tapes, self._times, self._rules = exchange, tapes, times, rules
         self._conversion = Conversion(exchange, tapes, times)
-        self._days = day_starts(rules, times)
+        self._days = days
 
     def can_tell(self) -> bool:
         """Tell whether what is held and works now is of a kind that can be looked at ahead."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -16,11 +16,13 @@ from mtquant.backtest.conversion import Conversion
 from mtquant.backtest.lane import Lane
 from mtquant.backtest.late import LateCovariance
 from mtquant.backtest.memory import Memory, ReadOnce
-from mtquant.backtest.quiet import Stillness
+from mtquant.backtest.once import Once
+from mtquant.backtest.quiet import Stillness, day_starts
 from mtquant.backtest.result import Result, RunCard
 from mtquant.backtest.shell import Shell
 from mtquant.backtest.steps import Step, steps_of, times_of
 from mtquant.backtest.stretch.reckoner import Reckoner, reckonable
+from mtquant.backtest.stretch.screen import volatilities
 from mtquant.backtest.tape import Ints, Tape
 from mtquant.backtest.tracks import Tracks
 from mtquant.backtest.venue import Venue
@@ -49,7 +51,7 @@ class Prepared:
 
     ``bars`` are what strategies hear, ``market`` what orders are matched against; both are only
     read, so one preparation serves any number of runs. ``tapes`` are the same prices as arrays
-    over the ``times`` of the steps, where they can be.
+    over the ``times`` of the steps, where they can be. ``once`` keeps what follows from the prices.
     """
 
     config: Config
@@ -61,6 +63,7 @@ class Prepared:
     steps: Sequence[Step]
     times: Ints
     tapes: Mapping[str, Tape] | None
+    once: Once = field(default_factory=Once)
 
 
 def prepare(config: Config, catalogue: Catalogue, source: Source[Any] | None = None) -> Prepared:
@@ -209,7 +212,7 @@ def _made(prepared: Prepared, seed: int, *, stepwise: bool) -> _Made:
     automatic = all(mode is Mode.AUTO for mode in rules.modes.values())
     ahead = None
     if automatic and prepared.tapes is not None and not stepwise:
-        ahead = look_ahead(strategies, prepared.steps, prepared.bars)
+        ahead = look_ahead(strategies, prepared.steps, prepared.bars, prepared.once)
     book = Book() if ahead is None else Book(covariance=LateCovariance(prepared.steps))
     heard: Sequence[Any] = strategies if ahead is None else ahead.played
     decider = Decider(heard, gate, Ids(clock, seeded(seed)), book, rules, journaled=False)
@@ -227,7 +230,12 @@ def _lane(made: _Made, prepared: Prepared, tracks: Tracks, first: int) -> Iterat
     if made.ahead is None or prepared.tapes is None:
         return None
     exchange = made.shell.venue.exchange
-    stillness = Stillness(exchange, prepared.tapes, prepared.times, made.rules)
+    days = prepared.once.ask(
+        ("days", made.rules.roll_zone, made.rules.roll_time),
+        lambda: day_starts(made.rules, prepared.times),
+        lambda found: found.nbytes,
+    )
+    stillness = Stillness(exchange, prepared.tapes, prepared.times, made.rules, days)
     ahead = made.ahead
     lane = Lane(made.shell, ahead, stillness, tracks)
     _reckon(made, prepared, lane, stillness, tracks)
@@ -246,7 +254,10 @@ def _reckon(
     if not reckonable(shell, hearers, tape, arrays):
         return
     conversion = Conversion(shell.venue.exchange, prepared.tapes, prepared.times)
-    prices = made.ahead.stream, tape
+    volatility = prepared.once.ask(
+        "volatility", lambda: volatilities(arrays), lambda found: found.nbytes
+    )
+    prices = made.ahead.stream, tape, volatility
     lane.reckon(Reckoner(shell, hearers[0], prices, stillness, conversion, tracks, made.witness))
 
 

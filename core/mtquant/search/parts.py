@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from mtquant.backtest.ahead import tapes_of
+from mtquant.backtest.once import Once
 from mtquant.backtest.run import Prepared
 from mtquant.clock import SECOND
 from mtquant.contract import Settings, Source
@@ -138,6 +139,7 @@ def cut(prepared: Prepared, part: Part, history: int) -> tuple[Prepared, int]:
         steps=prepared.steps[first : part.stop],
         times=times,
         tapes=tapes_of(market, prepared.settings, times),
+        once=Once(),
     )
     return within, begin
 

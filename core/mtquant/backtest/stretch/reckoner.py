@@ -32,7 +32,7 @@ from mtquant.contract import BreakerLevel, Check, Level
 from mtquant.decide import Tell
 from mtquant.decide.pursuit import veto_told
 from mtquant.model import OrderType, Signal
-from mtquant.model.arrays import BarArrays
+from mtquant.model.arrays import BarArrays, Floats
 from mtquant.risk.gate import BREAKER_VETOES, WARNED, warning
 
 _SHORTEST, _LONGEST = 256, 1 << 17
@@ -67,15 +67,14 @@ class Reckoner:
         self,
         shell: Shell,
         hearer: Hearer,
-        prices: tuple[SeriesSteps, Tape],
+        prices: tuple[SeriesSteps, Tape, Floats],
         stillness: Stillness,
         conversion: Conversion,
         tracks: Tracks,
         witness: Witnessed,
     ) -> None:
-        bars, tape = prices
-        arrays = bars.arrays
-        exchange, symbol = shell.venue.exchange, arrays.instrument
+        bars, tape, volatility = prices
+        exchange, symbol = shell.venue.exchange, bars.arrays.instrument
         self._shell, self._hearer, self._bars, self._tape = shell, hearer, bars, tape
         self._stillness, self._tracks, self._witness = stillness, tracks, witness
         self._each, self._times = exchange.instruments[symbol], tracks.times
@@ -88,7 +87,7 @@ class Reckoner:
             tape, self._money, exchange.terms[symbol], self._each, exchange.settings.seed
         )
         name = hearer.strategy.strategy_id
-        self._screen = Screen(gate, exchange.settings, name, self._each, arrays, self._times)
+        self._screen = Screen(gate, exchange.settings, name, self._each, volatility, self._times)
         self._handover = Handover(shell, name, symbol, tape, self._money)
         self._terms = Terms(self._each, name, tape, self._money, self._times)
         self._last = int(np.searchsorted(self._times, shell.venue.ends))
@@ -98,7 +97,7 @@ class Reckoner:
             self._money,
             conversion,
             self._times,
-            self._screen.volatility,
+            volatility,
         )
         self._asking = False
         self._ahead, self._pause, self._wait = _SHORTEST, 0, 0

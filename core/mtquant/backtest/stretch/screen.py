@@ -39,12 +39,12 @@ class Screen:
         settings: ExchangeSettings,
         strategy_id: str,
         instrument: Instrument,
-        bars: BarArrays,
+        volatility: Floats,
         times: Ints,
     ) -> None:
         self._gate, self._settings, self._times = gate, settings, times
         self._strategy_id, self._each = strategy_id, instrument
-        self.volatility = volatilities(bars)
+        self._volatility = volatility
 
     def passes(
         self,
@@ -72,7 +72,7 @@ class Screen:
         left = float(course.left.equity[steps - first].min()) / _CENTS
         slip = max(each.slip for each in opened) / int(bid.min())
         spread = float(((ask - bid) / (ask + bid)).max()) * 2 * _ABOVE
-        volatility = float(self.volatility[steps].max()) * _ABOVE
+        volatility = float(self._volatility[steps].max()) * _ABOVE
         if not self._has_margin(value, left, spread + slip):
             return False
         if sent is None:
