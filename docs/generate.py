@@ -293,6 +293,7 @@ def vetoes() -> dict[str, str]:
             if isinstance(function, ast.FunctionDef):
                 for code, message in refusals(function):
                     found.setdefault(code, message)
+    found.update(gate.BREAKER_VETOES.values())
     found["check_failed"] = "a check raised, or answered nonsense: that is a veto"
     found["external_position"] = "the account holds what isn't the strategies'"
     found["manual_mode"] = "the strategy's mode is manual: its signals are told only"
@@ -319,6 +320,8 @@ def refusals(function: ast.FunctionDef) -> list[tuple[str, str]]:
         name = getattr(called, "id", getattr(called, "attr", ""))
         if not isinstance(node, ast.Call) or name not in {"Vetoed", "veto", "reduce", "_over"}:
             continue
+        if node.args and isinstance(node.args[0], ast.Starred):
+            continue  # of a table that is read by itself
         first, *others = node.args or [ast.Constant(None)]
         if name == "_over":
             message: ast.expr = ast.Constant("… may hold … …, … times the equity, not …")

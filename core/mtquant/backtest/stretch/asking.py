@@ -127,7 +127,7 @@ class Asker:
             quantity=proposal.quantity,
             notional=price * proposal.quantity,
             equity=state.account.equity,
-            margin_used=Decimal(self._used * _ABOVE),
+            margin_used=Decimal(self._used * _ABOVE) + (_CENT if self._used else 0),
             spread=quote.spread / quote.mid,
             stopped=proposal.stop_loss is not None,
             volatility=float(self._volatility[step]) * _ABOVE,

@@ -19,9 +19,8 @@ from mtquant.exchange.settings import Terms
 from mtquant.model.arrays import Floats
 
 Steps = slice | NDArray[np.int64]
-DIGITS = 4
-"""Of money: it is kept to 0.0001."""
-_CENTS = 10**DIGITS
+_CENTS = 10_000
+"""Money is kept to 0.0001."""
 _LARGEST = 2**62
 _PRECISION = 10**27
 """Decimals are rounded beyond 28 digits, whole numbers aren't."""

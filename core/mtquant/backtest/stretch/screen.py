@@ -86,7 +86,7 @@ class Screen:
             quantity=max(each.size for each in opened),
             notional=Decimal(value),
             equity=Decimal(seen),
-            margin_used=Decimal(float(course.seen.margin.max()) * _ABOVE),
+            margin_used=Decimal(float(course.seen.margin.max()) * _ABOVE + 1 / _CENTS),
             spread=Decimal(spread),
             stopped=all(each.stop is not None for each in opened),
             volatility=volatility,
