@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from enum import Enum
 from functools import cache
-from inspect import cleandoc, getdoc, getsource, signature
+from inspect import cleandoc, get_annotations, getdoc, getsource, signature
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -221,18 +221,26 @@ def contract() -> str:
     lines.append("## Types\n")
     for name in sorted(model.__all__):
         kind = getattr(model, name)
-        if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
+        if isinstance(kind, type) and (fields := fields_of(kind)):
             lines += [f"### {name}\n", text(getdoc(kind)), ""]
             lines += table("Field", "Type")
-            lines += [
-                row(f"`{field.name}`", f"`{field.type}`")
-                for field in kind.__dataclass_fields__.values()
-            ]
+            lines += [row(f"`{field}`", f"`{of}`") for field, of in fields.items()]
             lines.append("")
         elif isinstance(kind, type) and issubclass(kind, Enum):
             values = ", ".join(f"`{each.value}`" for each in kind)
             lines += [f"### {name}\n", text(getdoc(kind)), "", f"One of {values}.\n"]
     return "\n".join(lines)
+
+
+def fields_of(kind: type) -> dict[str, str]:
+    """Return the fields of a dataclass or a named tuple, with their types as they are written."""
+    if issubclass(kind, tuple):
+        return {
+            name: getattr(of, "__forward_arg__", str(of))
+            for name, of in get_annotations(kind).items()
+        }
+    known = getattr(kind, "__dataclass_fields__", {})
+    return {field.name: str(field.type) for field in known.values()}
 
 
 CODES = {
@@ -293,7 +301,6 @@ def vetoes() -> dict[str, str]:
             if isinstance(function, ast.FunctionDef):
                 for code, message in refusals(function):
                     found.setdefault(code, message)
-    found.update(gate.BREAKER_VETOES.values())
     found["check_failed"] = "a check raised, or answered nonsense: that is a veto"
     found["external_position"] = "the account holds what isn't the strategies'"
     found["manual_mode"] = "the strategy's mode is manual: its signals are told only"
@@ -314,14 +321,15 @@ def refusals(function: ast.FunctionDef) -> list[tuple[str, str]]:
         ),
         key=lambda each: each[0],
     )
-    found = []
+    found: list[tuple[str, str]] = []
     for node in ast.walk(function):
         called = getattr(node, "func", None)
         name = getattr(called, "id", getattr(called, "attr", ""))
         if not isinstance(node, ast.Call) or name not in {"Vetoed", "veto", "reduce", "_over"}:
             continue
         if node.args and isinstance(node.args[0], ast.Starred):
-            continue  # of a table that is read by itself
+            found += gate.BREAKER_VETOES.values()  # the one table that is raised from
+            continue
         first, *others = node.args or [ast.Constant(None)]
         if name == "_over":
             message: ast.expr = ast.Constant("… may hold … …, … times the equity, not …")
@@ -544,6 +552,8 @@ def calls(item: Any) -> tuple[list[str], list[str]]:
                     codes.append(code)
                 case ast.JoinedStr(values=[ast.Constant(value=str(start)), _]):
                     codes += [f"{start}{title}" for title in titles]
+                case ast.Starred():  # as above
+                    codes += [code for code, _ in gate.BREAKER_VETOES.values()]
     return names, codes
 
 
