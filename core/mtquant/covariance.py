@@ -77,9 +77,9 @@ class Covariance:
             return
         if {*self._index, bars.instrument} != {bars.instrument}:
             for index in range(len(bars)):
-                self.bar(bars.bar(index))
+                Covariance.bar(self, bars.bar(index))
             return
-        self.bar(bars.bar(0))
+        Covariance.bar(self, bars.bar(0))
         Covariance._fold(self)
         self._grow(1)
         self._alone(bars.part(1, len(bars)), bars.instrument)

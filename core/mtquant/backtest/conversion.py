@@ -27,15 +27,25 @@ class Conversion:
         bid, ask = int(tape.bid[at]) * tape.unit, int(tape.ask[at]) * tape.unit
         return Quote(instrument=symbol, bid=bid, ask=ask, time=int(self._times[step]))
 
-    def rate(self, currency: str, step: int) -> Decimal:
-        """Return what one unit of ``currency`` is worth at ``step``; 0 where it isn't known yet."""
+    def rate(self, currency: str, step: int, matching: str | None = None) -> Decimal:
+        """Return what one unit of ``currency`` is worth at ``step``; 0 where it isn't known yet.
+
+        With ``matching``, while the bar of that symbol is matched: symbols have their new prices
+        one after the other, in their order, so those after it have the prices of before.
+        """
+        quotes = {}
         path = self._exchange.way_home(currency)
-        quotes = {
-            symbol: self.quote(symbol, step)
-            for symbol, _ in path
-            if self._tapes[symbol].at[step] >= 0
-        }
+        for symbol, _ in path:
+            known = step - 1 if matching is not None and symbol > matching else step
+            if known >= 0 and self._tapes[symbol].at[known] >= 0:
+                quotes[symbol] = self.quote(symbol, known)
         return convert(path, quotes) or Decimal(0)
+
+    def known_from(self, currency: str) -> int:
+        """Return the first step at which it is known what ``currency`` is worth."""
+        path = self._exchange.way_home(currency)
+        first = [int(np.searchsorted(self._tapes[symbol].at, 0)) for symbol, _ in path]
+        return max(first, default=0)
 
     def rates(self, currency: str, steps: slice | Ints) -> Floats:
         """Return what one unit of ``currency`` is worth at ``steps``, nearly."""

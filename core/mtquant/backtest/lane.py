@@ -8,12 +8,11 @@ beforehand to change nothing but the account's equity, which is then told from a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 
 from mtquant.backtest.ahead import Ahead
 from mtquant.backtest.late import LateCovariance
 from mtquant.backtest.played import Played, Series, hearers
-from mtquant.backtest.quiet import Stillness
+from mtquant.backtest.quiet import Stillness, at_rest
 from mtquant.backtest.shell import Shell
 from mtquant.backtest.stretch.reckoner import Reckoner
 from mtquant.backtest.tracks import Tracks
@@ -128,13 +127,6 @@ class Lane:
         shell = self._shell
         book = shell.book.account(shell.venue.name)
         return not (shell.busy or book.working or shell.book.suggestions or book.leaving) and all(
-            _at_rest(book.ours(symbol), target.signal.direction, spent=target.spent)
+            at_rest(book.ours(symbol), target.signal.direction, spent=target.spent)
             for symbol, target in shell.book.targets.items()
         )
-
-
-def _at_rest(held: Decimal, direction: int, *, spent: bool) -> bool:
-    """Tell whether a target asks for nothing: what is wished is held, or was tried, or is none."""
-    if held:
-        return held * direction > 0
-    return spent or direction == 0

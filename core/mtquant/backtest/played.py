@@ -98,8 +98,8 @@ class Played:
 
     @property
     def state(self) -> dict[str, Any]:
-        """The strategy's state."""
-        return self.strategy.state
+        """The strategy's state; nothing where it has heard more than is played by now."""
+        return {} if self.now < self._heard_to else self.strategy.state
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:

@@ -80,16 +80,18 @@ class Stillness:
         times: Ints,
         rules: BreakerRules,
         days: NDArray[np.intp],
+        moved: Floats | None,
     ) -> None:
         self._exchange, self._tapes, self._times, self._rules = exchange, tapes, times, rules
         self._conversion = Conversion(exchange, tapes, times)
-        self._days = days
+        self._days, self._moved = days, moved
 
     def can_tell(self) -> bool:
         """Tell whether what is held and works now is of a kind that can be looked at ahead."""
         exchange = self._exchange
         cents = exchange.balance * _CENTS
-        return cents == cents.to_integral_value() and all(
+        exact = abs(cents) < _LARGEST and cents == cents.to_integral_value()
+        return exact and all(
             each.order_type in {OrderType.STOP, OrderType.LIMIT} and not each.filled_quantity
             for each in self._working()
         )
@@ -147,6 +149,8 @@ class Stillness:
             if due is not None:
                 loud[int(np.searchsorted(self._times[first:end], due)) :] = True
             loud |= self.closes_out(worth)
+            if self._moved is not None and first:
+                loud |= self.closes_out_between(self.worth(first - 1, end - 1), first)
         loud |= self.breaker_may_move(first, end, worth.equity, state)
         return first + int(np.argmax(loud)) if loud.any() else end
 
@@ -156,6 +160,27 @@ class Stillness:
         limit = level * worth.margin * (1 + _MARGIN) * _CENTS + 1
         found: NDArray[np.bool_] = worth.equity <= limit
         return found
+
+    @property
+    def several(self) -> bool:
+        """True where several symbols have their prices of a step one after the other."""
+        return self._moved is not None
+
+    def closes_out_between(self, before: Worth, first: int) -> NDArray[np.bool_]:
+        """Tell the same of the moments at which some symbols have a step's prices, others not yet.
+
+        ``before`` is what the account was worth a step earlier, from that before ``first`` on.
+        What a position is worth, and what it cost, moves by the product of all moves at most; the
+        two are four times its value at most, unless a price has fallen to a third since.
+        """
+        if self._moved is None:
+            return np.zeros(len(before.equity), np.bool_)
+        moved = self._moved[first : first + len(before.equity)]
+        rates = [float(each.margin_rate) for each in self._exchange.instruments.values()]
+        falls = np.ceil(4 * moved * before.margin / min(rates) * _CENTS).astype(np.int64)
+        margin = before.margin * (1 + moved)
+        worst = Worth(before.equity - falls, before.exposure, margin)
+        return self.closes_out(worst) & (before.margin > 0)
 
     def _reached(self, first: int, end: int) -> NDArray[np.bool_]:
         """Tell at which steps a working order's price lies within a bar's reach."""
@@ -228,6 +253,29 @@ class Stillness:
             seen = Decimal(int(equity[index])) * CENT
             state = step(state, self._rules, seen, int(self._times[first + index]))
         return state
+
+
+def at_rest(held: Decimal, direction: int, *, spent: bool) -> bool:
+    """Tell whether a target asks for nothing: what is wished is held, or was tried, or is none."""
+    if held:
+        return held * direction > 0
+    return spent or direction == 0
+
+
+def moves(tapes: Mapping[str, Tape], count: int) -> Floats | None:
+    """Return by which part all symbols together move at most from each step to the next.
+
+    None where there is one symbol: it has all of a step's prices at once.
+    """
+    if len(tapes) < 2:  # noqa: PLR2004 - one and another
+        return None
+    found = np.ones(count)
+    for tape in tapes.values():
+        known = tape.at[:-1] >= 0
+        for prices in (tape.bid, tape.ask):
+            whole = np.log(np.maximum(prices[tape.at], 1))
+            found[1:] *= np.exp(np.abs(np.diff(whole)) * known)
+    return found - 1
 
 
 def _next_threshold(rules: BreakerRules, level: BreakerLevel) -> Decimal:

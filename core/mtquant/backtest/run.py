@@ -17,7 +17,7 @@ from mtquant.backtest.lane import Lane
 from mtquant.backtest.late import LateCovariance
 from mtquant.backtest.memory import Memory, ReadOnce
 from mtquant.backtest.once import Once
-from mtquant.backtest.quiet import Stillness, day_starts
+from mtquant.backtest.quiet import Stillness, day_starts, moves
 from mtquant.backtest.result import Result, RunCard
 from mtquant.backtest.shell import Shell
 from mtquant.backtest.steps import Step, steps_of, times_of
@@ -235,7 +235,13 @@ def _lane(made: _Made, prepared: Prepared, tracks: Tracks, first: int) -> Iterat
         lambda: day_starts(made.rules, prepared.times),
         lambda found: found.nbytes,
     )
-    stillness = Stillness(exchange, prepared.tapes, prepared.times, made.rules, days)
+    tapes = prepared.tapes
+    moved = prepared.once.ask(
+        "moved",
+        lambda: moves(tapes, len(prepared.times)),
+        lambda found: 0 if found is None else found.nbytes,
+    )
+    stillness = Stillness(exchange, tapes, prepared.times, made.rules, days, moved)
     ahead = made.ahead
     lane = Lane(made.shell, ahead, stillness, tracks)
     _reckon(made, prepared, lane, stillness, tracks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -228,7 +229,10 @@ class Strategy(Plugin[S]):
         step = -1
         try:
             for step, bar, *_ in rows:
-                if said := self.take_updated(bar):
+                said = self.take_updated(bar)
+                if self.state:
+                    self._require_kept()
+                if said:
                     tell(step, said)
         except Exception as error:  # noqa: BLE001 - a stranger's strategy may raise anything
             tell(step, error)
@@ -246,12 +250,18 @@ class Strategy(Plugin[S]):
                 latest[key] = bar
                 self._time = bar.time + length
                 wishes = on_bar(bar)
+                if self.state:
+                    self._require_kept()
                 if wishes is not None:
                     said = _several(wishes)
                     if said:
                         tell(step, said)
         except Exception as error:  # noqa: BLE001 - as above
             tell(step, error)
+
+    def _require_kept(self) -> None:
+        """Raise where the state is none that can be kept, as where each bar is played."""
+        json.dumps(self.state, sort_keys=True, allow_nan=False)
 
     def take_quote(self, quote: Quote) -> tuple[Signal, ...]:
         """Ask :meth:`on_quote`, once the indicators are ready."""

@@ -75,5 +75,5 @@ def _worth(
     held, average, balance = state
     prices = np.where(held > 0, tape.bid[steps], tape.ask[steps])
     equity = balance + money.gains(held, prices - average, steps)
-    value: Floats = held * float(money.lot) * tape.mids(steps) * money.rates(steps)
+    value: Floats = money.sizes(held) * tape.mids(steps) * money.rates(steps)
     return Worth(equity, value, np.abs(value) * margin_rate)

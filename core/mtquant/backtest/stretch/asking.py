@@ -6,6 +6,7 @@ nothing. A check that can tell from the order's own measures that it would appro
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, cast
@@ -68,8 +69,8 @@ class Asker:
         screened = [cast("Check[Any]", _Screened(each, self)) for each in gate.checks]
         self._gate = Gate(gate.sizer, screened, gate.rules, gate.watch)
         self._level, self._currency = BreakerLevel.NORMAL, ""
-        self._opened: list[int] = []
-        self._sent: list[int] = []
+        self._opened: deque[int] = deque()
+        self._sent: deque[int] = deque()
         self._state: Known | None = None
         self._used, self._step = 0.0, 0
         self._measured: tuple[Proposal, Worst] | None = None
@@ -79,14 +80,15 @@ class Asker:
     ) -> None:
         """Begin a stretch, before which was ``opened`` and ``sent`` at these times."""
         self._level, self._currency = level, currency
-        self._opened, self._sent = list(opened), list(sent)
+        self._opened, self._sent = deque(opened), deque(sent)
 
     def sent(self, step: int, *, opens: bool) -> None:
-        """Take in that an order is sent at ``step``."""
+        """Take in that an order is sent at ``step``; the book remembers a day."""
         time = int(self._times[step])
-        self._sent.append(time)
-        if opens:
-            self._opened.append(time)
+        for times in (self._sent, self._opened) if opens else (self._sent,):
+            times.append(time)
+            while times[0] <= time - _DAY:
+                times.popleft()
 
     def __call__(self, signal: Signal, step: int, equity: int, used: float) -> Decision | None:
         """Return what the gate decides; None where it would look at what isn't known.
@@ -119,7 +121,6 @@ class Asker:
             raise Unknown
         quote, time = state.quote, state.time
         price = max(proposal.reference_price, quote.mid) * state.quote_rate
-        since = time - _DAY
         return Worst(
             strategy_id=self._strategy_id,
             instrument=self._each,
@@ -131,14 +132,6 @@ class Asker:
             spread=quote.spread / quote.mid,
             stopped=proposal.stop_loss is not None,
             volatility=float(self._volatility[step]) * _ABOVE,
-            opened=np.array([*_after(since, self._opened), time], np.int64),
-            messages=np.array([*_after(since, self._sent), time], np.int64),
+            opened=np.array([*self._opened, time], np.int64),
+            messages=np.array([*self._sent, time], np.int64),
         )
-
-
-def _after(since: int, times: Sequence[int]) -> list[int]:
-    """Return the newest of ``times``, which rise, that are after ``since``."""
-    first = len(times)
-    while first and times[first - 1] > since:
-        first -= 1
-    return list(times[first:])

@@ -138,7 +138,8 @@ class _Executions:
         )
 
     def _pay(self, each: Done, execution_id: str) -> None:
-        terms, rate = self._terms, self._terms.money.rate(each.step)
+        terms = self._terms
+        rate = terms.money.rate(each.step, matched=each.kind <= Kind.TOOK_PROFIT)
         unit = terms.tape.unit
         spread = int(terms.tape.ask[each.step] - terms.tape.bid[each.step]) * unit
         ended = each.kind is not Kind.OPENED

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from mtquant.backtest.quiet import at_rest
 from mtquant.backtest.shell import Shell, done
 from mtquant.backtest.stretch.block import Block, cents
 from mtquant.backtest.stretch.money import Money
@@ -22,6 +23,8 @@ from mtquant.model import OrderType, Position, Reason, Side
 
 _ZERO = Decimal(0)
 _CENTS = 10_000
+_LARGEST = 2**52
+"""In 0.0001: half of what a float64 holds exactly, so that there is room to gain."""
 _GUARDS = {Reason.STOP_LOSS: OrderType.STOP, Reason.TAKE_PROFIT: OrderType.LIMIT}
 
 
@@ -60,7 +63,7 @@ class Handover:
         done(shell.desk.catch_up(shell.venue))
         exchange = shell.venue.exchange
         balance = exchange.balance * _CENTS
-        if balance != int(balance):
+        if balance != int(balance) or abs(balance) >= _LARGEST:
             return None
         target = shell.book.targets.get(self._symbol)
         standing = Standing(
@@ -72,6 +75,10 @@ class Handover:
             vetoed=shell.decider.pursuit.told_veto(self._symbol),
         )
         held = exchange.held_positions()
+        if target is not None:
+            ours, way = book.ours(self._symbol), target.signal.direction
+            if not at_rest(ours, way, spent=target.spent):
+                return None  # what was refused is tried again at the next bar
         guards = self._guards()
         if guards is None or (held and not self._take_on(standing, held[0], guards)):
             return None

@@ -16,6 +16,7 @@ from mtquant.backtest.conversion import Conversion
 from mtquant.backtest.tape import Ints
 from mtquant.exchange import costs
 from mtquant.exchange.settings import Terms
+from mtquant.model import Instrument
 from mtquant.model.arrays import Floats
 
 Steps = slice | NDArray[np.int64]
@@ -35,25 +36,33 @@ class Money(ABC):
 
     def __init__(self, terms: Terms, unit: Decimal, lot: Decimal) -> None:
         self.terms, self.unit, self.lot = terms, unit, lot
+        self._parts, (self._lot,) = _whole(lot)
+
+    def sizes(self, lots: Ints) -> Floats:
+        """Return so many lots in base units: the floats that are nearest to them."""
+        return lots * self._lot / float(self._parts)
 
     @abstractmethod
     def exact(self, quantity: int, price: int) -> bool:
         """Tell whether the formulas hold for as much as ``quantity`` at ``price``."""
 
     @abstractmethod
-    def rate(self, step: int) -> Decimal:
-        """Return what one unit of the quote currency is worth in the account's."""
+    def rate(self, step: int, *, matched: bool = False) -> Decimal:
+        """Return what one unit of the quote currency is worth in the account's.
+
+        ``matched``, here and below: while the bar of ``step`` is matched, not at its end.
+        """
 
     @abstractmethod
     def rates(self, steps: Steps) -> Floats:
         """Return the same at ``steps``, nearly."""
 
     @abstractmethod
-    def fee(self, quantity: int, price: int, step: int) -> int:
+    def fee(self, quantity: int, price: int, step: int, *, matched: bool = False) -> int:
         """Return the commission of an execution."""
 
     @abstractmethod
-    def gain(self, quantity: int, move: int, step: int) -> int:
+    def gain(self, quantity: int, move: int, step: int, *, matched: bool = False) -> int:
         """Return what ``quantity``, below zero for a short, gains where the price moves so far."""
 
     @abstractmethod
@@ -81,7 +90,7 @@ class HomeMoney(Money):
         most = max(quantity * price * self._share, quantity * price * self._point)
         return most < _PRECISION and quantity * price * self._point < _LARGEST
 
-    def rate(self, step: int) -> Decimal:  # noqa: ARG002 - the port's
+    def rate(self, step: int, *, matched: bool = False) -> Decimal:  # noqa: ARG002 - the port's
         """Return one."""
         return Decimal(1)
 
@@ -89,14 +98,28 @@ class HomeMoney(Money):
         """Return one."""
         return np.ones(1)
 
-    def fee(self, quantity: int, price: int, step: int) -> int:  # noqa: ARG002 - the port's
+    def fee(  # the port's
+        self,
+        quantity: int,
+        price: int,
+        step: int,  # noqa: ARG002
+        *,
+        matched: bool = False,  # noqa: ARG002
+    ) -> int:
         """Return the commission, half to even."""
         if self._free:
             return 0
         exact = quantity * price * self._share + quantity * self._each + self._trade
         return _half_even(exact, self._one)
 
-    def gain(self, quantity: int, move: int, step: int) -> int:  # noqa: ARG002 - the port's
+    def gain(  # the port's
+        self,
+        quantity: int,
+        move: int,
+        step: int,  # noqa: ARG002
+        *,
+        matched: bool = False,  # noqa: ARG002
+    ) -> int:
         """Return the gain, half to even."""
         return _half_even(quantity * move * self._point, self._whole)
 
@@ -116,18 +139,21 @@ class ForeignMoney(Money):
     """What is gained in the quote currency is turned into the account's, in the exchange's way."""
 
     def __init__(
-        self, terms: Terms, unit: Decimal, lot: Decimal, currency: str, conversion: Conversion
+        self, terms: Terms, unit: Decimal, lot: Decimal, each: Instrument, conversion: Conversion
     ) -> None:
         super().__init__(terms, unit, lot)
-        self._currency, self._conversion = currency, conversion
+        self._symbol, self._currency = each.instrument, each.quote
+        self._conversion = conversion
         self._known = -1, Decimal(0)
 
     def exact(self, quantity: int, price: int) -> bool:
         """Tell whether floats hold the largest product well enough to round it."""
         return quantity * price < _LARGEST
 
-    def rate(self, step: int) -> Decimal:
+    def rate(self, step: int, *, matched: bool = False) -> Decimal:
         """Return the rate at the middle of the market."""
+        if matched:
+            return self._conversion.rate(self._currency, step, self._symbol)
         if self._known[0] != step:
             self._known = step, self._conversion.rate(self._currency, step)
         return self._known[1]
@@ -136,14 +162,15 @@ class ForeignMoney(Money):
         """Return the rates at the middle of the market."""
         return self._conversion.rates(self._currency, steps)
 
-    def fee(self, quantity: int, price: int, step: int) -> int:
+    def fee(self, quantity: int, price: int, step: int, *, matched: bool = False) -> int:
         """Return the commission as the exchange reckons it."""
-        size, rate = quantity * self.lot, self.rate(step)
+        size, rate = quantity * self.lot, self.rate(step, matched=matched)
         return int(costs.commission(self.terms, size, price * self.unit, rate) * _CENTS)
 
-    def gain(self, quantity: int, move: int, step: int) -> int:
+    def gain(self, quantity: int, move: int, step: int, *, matched: bool = False) -> int:
         """Return the gain as the exchange reckons it."""
-        gained = quantity * self.lot * (move * self.unit) * self.rate(step)
+        rate = self.rate(step, matched=matched)
+        gained = quantity * self.lot * (move * self.unit) * rate
         return int(costs.money(gained) * _CENTS)
 
     def gains(self, quantity: Ints, move: Ints, steps: Steps) -> Ints:

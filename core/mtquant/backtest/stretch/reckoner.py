@@ -12,7 +12,7 @@ from mtquant.backtest.collect import Witnessed
 from mtquant.backtest.conversion import Conversion
 from mtquant.backtest.late import LateCovariance
 from mtquant.backtest.played import Played as Hearer
-from mtquant.backtest.quiet import Stillness
+from mtquant.backtest.quiet import Stillness, Worth
 from mtquant.backtest.result import Rejection
 from mtquant.backtest.shell import Shell
 from mtquant.backtest.steps import SeriesSteps
@@ -90,6 +90,7 @@ class Reckoner:
         self._screen = Screen(gate, exchange.settings, name, self._each, volatility, self._times)
         self._handover = Handover(shell, name, symbol, tape, self._money)
         self._terms = Terms(self._each, name, tape, self._money, self._times)
+        self._known = conversion.known_from(self._each.quote)
         self._last = int(np.searchsorted(self._times, shell.venue.ends))
         self._asker = Asker(
             gate,
@@ -107,7 +108,7 @@ class Reckoner:
         if self._wait:
             self._wait -= 1
             return
-        begun = self._handover.begin(first) if first < self._last else None
+        begun = self._handover.begin(first) if self._known <= first < self._last else None
         heard: Sequence[object] = self._shell.decider.hearing.strategies
         if begun is None or not any(each is self._hearer for each in heard):
             return
@@ -213,6 +214,9 @@ class Reckoner:
         """
         stillness, state = self._stillness, self._book.breaker
         loud = stillness.closes_out(course.seen) & (course.seen.margin > 0)
+        if first and stillness.several:
+            begun = self._course(Played(standing, first), standing, first - 1, first).left
+            loud |= stillness.closes_out_between(_shifted(begun, course.left), first)
         if state is not None:
             loud |= stillness.breaker_may_move(first, end, course.seen.equity, state)
         largest = max([abs(standing.held), *(abs(each.held) for each in played.done)])
@@ -248,12 +252,10 @@ class Reckoner:
         orders = [each for each in played.done if each.kind >= Kind.CLOSED]
         sent = times[[each.step for each in orders]]
         opened = times[[each.step for each in orders if each.kind is Kind.OPENED]]
-        ids, since = self._shell.decider.ids, int(times[end - 1]) - _DAY
+        ids = self._shell.decider.ids
         block.ids += [ids.number(time) for time in sent.tolist()]
-        going.sent, going.opened = (
-            _since(since, going.sent, sent),
-            _since(since, going.opened, opened),
-        )
+        going.sent = _last_day(going.sent, sent)
+        going.opened = _last_day(going.opened, opened)
         block.done += played.done
         self._shell.venue.exchange.ambiguous_bars += len(played.ambiguous)
         for each in played.decided:
@@ -301,17 +303,26 @@ class Reckoner:
 
 def _money(shell: Shell, symbol: str, tape: Tape, conversion: Conversion) -> Money:
     exchange = shell.venue.exchange
-    terms, quote = exchange.terms[symbol], exchange.instruments[symbol].quote
-    lot = exchange.instruments[symbol].quantity_step
-    if exchange.way_home(quote):
-        return ForeignMoney(terms, tape.unit, lot, quote, conversion)
+    terms, each = exchange.terms[symbol], exchange.instruments[symbol]
+    lot = each.quantity_step
+    if exchange.way_home(each.quote):
+        return ForeignMoney(terms, tape.unit, lot, each, conversion)
     return HomeMoney(terms, tape.unit, lot)
 
 
-def _since(since: int, before: Ints, fresh: Ints) -> Ints:
-    """Return the times after ``since`` of both."""
+def _shifted(begun: Worth, left: Worth) -> Worth:
+    """Return what the account is worth before each step instead of after it."""
+    return Worth(
+        np.append(begun.equity, left.equity[:-1]),
+        np.append(begun.exposure, left.exposure[:-1]),
+        np.append(begun.margin, left.margin[:-1]),
+    )
+
+
+def _last_day(before: Ints, fresh: Ints) -> Ints:
+    """Return the times of both in the day up to the last of them, as the book keeps them."""
     whole: Ints = np.concatenate((before, fresh))
-    return whole[whole > since]
+    return whole[whole > whole[-1] - _DAY] if len(whole) else whole
 
 
 def reckonable(shell: Shell, hearers: Sequence[Hearer], tape: Tape, arrays: BarArrays) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -271,8 +271,9 @@ class Trader:
         """Note that the position ends at ``price``."""
         standing = played.standing
         held, size = standing.held, standing.size
-        gain = self._money.gain(held, price - standing.average, step)
-        fee = self._money.fee(abs(held), price, step)
+        matched = kind <= Kind.TOOK_PROFIT
+        gain = self._money.gain(held, price - standing.average, step, matched=matched)
+        fee = self._money.fee(abs(held), price, step, matched=matched)
         standing.balance += gain - fee
         standing.held = standing.average = 0
         standing.size = Decimal(0)
@@ -334,6 +335,8 @@ class Trader:
         stop, take = guards
         market = quote[1] if way > 0 else quote[0]
         lots = int(wanted / self._money.lot)
+        if not self._money.exact(lots, market):
+            raise Loud(step)
         side = Side.BUY if way > 0 else Side.SELL
         price = self._slipped(side, market, standing.numbered + 1)
         fee = self._money.fee(lots, price, step)
@@ -367,9 +370,9 @@ class Trader:
         """Return ``price`` moved by ``distance``, rounded to the price step away from it."""
         if distance is None:
             return None
-        units = int((distance / self._tape.unit).to_integral_value(ROUND_CEILING))
-        grid = self._step
-        return -(-(price + units) // grid) * grid if way > 0 else (price - units) // grid * grid
+        # As the gate does it, to the last digit of a distance that has many.
+        steps = (price * self._tape.unit + way * distance) / self._each.price_step
+        return int(steps.to_integral_value(ROUND_CEILING if way > 0 else ROUND_FLOOR)) * self._step
 
     def _slipped(self, side: Side, price: int, numbered: int) -> int:
         """Return the price that a market order gets, ``numbered`` numbers having been given."""
