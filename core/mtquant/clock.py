@@ -20,6 +20,8 @@ _RFC3339 = re.compile(
 Random = random.Random
 """A seeded generator, for annotations; :func:`seeded` makes one."""
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [one + other for one in _CROCKFORD for other in _CROCKFORD]
+_SHIFTS = range(120, -1, -10)
 
 
 def parse_time(text: str) -> int:
@@ -128,7 +130,7 @@ class Ids:
 
 def id_text(number: int) -> str:
     """Return an id's 26 characters."""
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def seeded(seed: int | None) -> Random:

@@ -177,6 +177,44 @@ def test_a_strategy_that_raises_is_heard_no_more_and_said_so_at_its_bar() -> Non
     assert "out of ideas" in message
 
 
+class Vague(Strategy[Settings]):
+    """Says what it wants in a word."""
+
+    name = "vague"
+
+    def on_bar(self, bar: Bar) -> Any:  # noqa: ANN401, ARG002 - what it returns is wrong
+        """Say a word."""
+        return ["long"]
+
+
+def test_a_strategy_that_returns_no_signal_is_told_so_and_heard_no_more() -> None:
+    made = prepared_of(Vague, prepared().bars)
+    fast = run(made)
+    same(fast, run(made, stepwise=True))
+    [(_, level, message)] = fast.told
+    assert level == "alarm"
+    assert "'long' is no signal: return self.long(...)" in message
+
+
+class Dreamer(Strategy[Settings]):
+    """Wants a profit that no price has."""
+
+    name = "dreamer"
+
+    def on_bar(self, bar: Bar) -> Signal | None:
+        """Dream."""
+        if bar.time % (50 * 3600 * 10**9):
+            return None
+        return self.long("one day", stop_distance=D("0.01"), take_profit_distance=D("1E+40"))
+
+
+def test_a_target_beyond_every_price_is_vetoed() -> None:
+    made = prepared_of(Dreamer, prepared().bars)
+    fast = run(made)
+    same(fast, run(made, stepwise=True))
+    assert {each.code for each in fast.rejections} == {"invalid_stop"}
+
+
 def test_money_adds_up() -> None:
     result = run(prepared(account=COSTS, params={"fast": 3, "slow": 8}))
     earned = sum((each.profit for each in result.round_trips), start=D(0))

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from mtquant.backtest.intent import Intent
 from mtquant.backtest.result import ZERO, Costs, Rejection, Trade
-from mtquant.backtest.stretch.block import Block, Made
+from mtquant.backtest.stretch.block import Block
 from mtquant.backtest.venue import CountingExchange, Paid
 from mtquant.clock import SECOND
 from mtquant.contract import Verdict
@@ -257,46 +258,45 @@ class LateHistory:
         self._earned = earned
 
     @cached_property
-    def _parts(self) -> list[Made]:
-        """What was reckoned, stretch by stretch."""
-        return [block.made() for block in self._witness.blocks]
+    def _reckoned(self) -> list[list[Fill]]:
+        """The executions that were reckoned, stretch by stretch."""
+        return [block.fills() for block in self._witness.blocks]
 
     @cached_property
-    def _made(self) -> Made:
-        """What was reckoned and what was played, together."""
-        made = Made([*self._witness.fills], dict(self._exchange.paid), dict(self._witness.intents))
-        for part in self._parts:
-            made.fills += part.fills
-            made.paid |= part.paid
-            made.intents |= part.intents
-        made.fills.sort(key=lambda each: int(each.execution_id[1:]))
-        return made
+    def _paid(self) -> dict[str, Paid]:
+        found = dict(self._exchange.paid)
+        for block in self._witness.blocks:
+            found |= block.paid()
+        return found
 
     @cached_property
     def orders(self) -> tuple[OrderReport, ...]:
         """Every order at the exchange, oldest first."""
         found = [*self._exchange.orders.values()]
-        for block, part in zip(self._witness.blocks, self._parts, strict=True):
-            found += block.orders(part.fills)
+        for block, fills in zip(self._witness.blocks, self._reckoned, strict=True):
+            found += block.orders(fills)
         return tuple(sorted(found, key=lambda each: int(each.order_id[1:])))
 
     @cached_property
     def fills(self) -> tuple[Fill, ...]:
         """Every execution, oldest first."""
-        return tuple(self._made.fills)
+        found = [*chain(self._witness.fills, *self._reckoned)]
+        return tuple(sorted(found, key=lambda each: int(each.execution_id[1:])))
 
     @cached_property
     def round_trips(self) -> tuple[Trade, ...]:
         """The trades."""
-        made = self._made
-        return round_trips(made.fills, self._exchange, made.paid, made.intents, self._prices)
+        intents = dict(self._witness.intents)
+        for block in self._witness.blocks:
+            intents |= block.intents()
+        return round_trips(self.fills, self._exchange, self._paid, intents, self._prices)
 
     @cached_property
     def costs(self) -> Costs:
         """What all executions cost together, and the swap."""
-        fills = self._made.fills
+        fills = self.fills
         booked = sum((each.realized_profit - each.commission for each in fills), start=ZERO)
-        return costs_of(fills, self._made.paid, self._earned - booked)
+        return costs_of(fills, self._paid, self._earned - booked)
 
 
 def costs_of(fills: Sequence[Fill], paid_for: Mapping[str, Paid], swap: Decimal) -> Costs:

@@ -277,4 +277,9 @@ class Strategy(Plugin[S]):
 def _several(wishes: Wishes) -> tuple[Signal, ...]:
     if wishes is None:
         return ()
-    return (wishes,) if isinstance(wishes, Signal) else tuple(wishes)
+    several = (wishes,) if isinstance(wishes, Signal) else tuple(wishes)
+    for each in several:
+        if not isinstance(each, Signal):
+            msg = f"{each!r} is no signal: return self.long(...), self.short(...), self.flat(...)"
+            raise TypeError(msg)
+    return several

@@ -95,13 +95,11 @@ class BarArrays:
         A column is looked at once: arrays are not to be written to.
         """
         unknown = [name for name in names if name not in self._finite]
-        # A sum of squares is finite where all of its parts are (and not too large to tell), and
-        # costs a fraction of looking at each.
+        # A sum is finite where all of its parts are (and not too large to tell), and costs a
+        # fraction of looking at each.
         with np.errstate(over="ignore", invalid="ignore"):
             self._finite.update(
-                name
-                for name in unknown
-                if math.isfinite(float(np.dot(getattr(self, name), getattr(self, name))))
+                name for name in unknown if math.isfinite(float(np.sum(getattr(self, name))))
             )
         unsure = [getattr(self, name) for name in unknown if name not in self._finite]
         if not unsure:

@@ -46,6 +46,8 @@ BREAKER_VETOES = {
     ),
 }
 """Code and sentence of the veto at a breaker level."""
+FARTHEST = 10**12
+"""In price steps: beyond it there is no price, whatever the distance a strategy asks for."""
 _ZERO = Decimal(0)
 _APPROVED = Verdict.APPROVED
 _NO_PRICE = Decimal("NaN")
@@ -444,7 +446,7 @@ def _away(price: Decimal, offset: Decimal, instrument: Instrument) -> Decimal:
     steps = (price + offset) / instrument.price_step
     rounding = ROUND_CEILING if offset > 0 else ROUND_FLOOR
     moved = steps.to_integral_value(rounding) * instrument.price_step
-    if moved <= 0:
+    if moved <= 0 or steps > FARTHEST:
         message = f"{plain(abs(offset))} away from {plain(price)} there is no price"
         raise Vetoed("invalid_stop", message)
     return moved

@@ -40,9 +40,8 @@ class Terms:
     times: Ints
 
     def price(self, units: int) -> Decimal:
-        """Return a price, with the digits of the price step."""
-        step = self.instrument.price_step
-        return units // int(step / self.tape.unit) * step
+        """Return a price of so many price steps, which are the tape's unit."""
+        return units * self.tape.unit
 
 
 @dataclass(slots=True)
@@ -60,17 +59,24 @@ class Block:
     guards: Mapping[Reason, str] = field(default_factory=dict)
     swap: Decimal = _ZERO
 
-    def made(self) -> Made:
-        """Return the executions, and what goes with them."""
-        return _Executions(self).made()
+    def fills(self) -> list[Fill]:
+        """Return the executions."""
+        ids, found = iter(self.ids), []
+        guards: Mapping[Kind, str] = {
+            kind: self.guards[reason] for kind, reason in _REASONS.items() if reason in self.guards
+        }
+        for each in self.done:
+            if each.kind <= Kind.TOOK_PROFIT:
+                found.append(self.fill(each, guards[each.kind], None))
+            else:
+                found.append(self.fill(each, f"O{each.number + 1}", id_text(next(ids))))
+            if each.kind is Kind.OPENED:
+                guards = guards_of(each)
+        return found
 
-    def orders(self, fills: Sequence[Fill]) -> list[OrderReport]:
-        """Return the orders of which :meth:`made` told ``fills``, but those that still work."""
-        return _Orders(self, fills).made()
-
-    def fill(self, index: int, order_id: str, client_order_id: str | None) -> Fill:
+    def fill(self, each: Done, order_id: str, client_order_id: str | None) -> Fill:
         """Return one execution."""
-        each, terms = self.done[index], self.terms
+        terms = self.terms
         own = each.kind <= Kind.TOOK_PROFIT
         return Fill(
             execution_id=f"E{each.number + (1 if own else 2)}",
@@ -87,68 +93,45 @@ class Block:
             reason=_REASONS.get(each.kind),
         )
 
+    def intents(self) -> dict[str, Intent]:
+        """Return why each order was sent, by its id."""
+        terms, found = self.terms, {}
+        orders = (each for each in self.done if each.kind >= Kind.CLOSED)
+        for number, each in zip(self.ids, orders, strict=True):
+            found[id_text(number)] = Intent(
+                int(terms.times[each.step]),
+                terms.instrument.instrument,
+                terms.strategy_id,
+                each.signal.reason if each.signal else "",
+                None if each.stop is None else terms.price(each.stop),
+            )
+        return found
 
-@dataclass(slots=True)
-class Made:
-    """The executions of a block, what each cost beside, and why the orders were sent."""
+    def paid(self) -> dict[str, Paid]:
+        """Return what each execution cost beside its commission, by its id."""
+        found, swap = {}, self.swap
+        for each in self.done:
+            own = each.kind <= Kind.TOOK_PROFIT
+            ended = each.kind is not Kind.OPENED
+            found[f"E{each.number + (1 if own else 2)}"] = self._paid(
+                each, swap if ended else _ZERO
+            )
+            swap = _ZERO
+        return found
 
-    fills: list[Fill] = field(default_factory=list)
-    paid: dict[str, Paid] = field(default_factory=dict)
-    intents: dict[str, Intent] = field(default_factory=dict)
-
-
-class _Executions:
-    """Makes the executions of a block."""
-
-    def __init__(self, block: Block) -> None:
-        self._block, self._terms = block, block.terms
-        self._guards: Mapping[Kind, str] = {
-            kind: block.guards[reason]
-            for kind, reason in _REASONS.items()
-            if reason in block.guards
-        }
-        self._swap = block.swap
-        self._ids = iter(block.ids)
-        self._made = Made()
-
-    def made(self) -> Made:
-        """Return them."""
-        for index, each in enumerate(self._block.done):
-            if each.kind <= Kind.TOOK_PROFIT:
-                fill = self._block.fill(index, self._guards[each.kind], None)
-            else:
-                cid = id_text(next(self._ids))
-                fill = self._block.fill(index, f"O{each.number + 1}", cid)
-                self._intend(each, cid, fill.time)
-            if each.kind is Kind.OPENED:
-                self._guards = guards_of(each)
-            self._made.fills.append(fill)
-            self._pay(each, fill.execution_id)
-        return self._made
-
-    def _intend(self, each: Done, client_order_id: str, time: int) -> None:
-        """Note why an order was sent."""
-        terms, signal = self._terms, each.signal
-        self._made.intents[client_order_id] = Intent(
-            time,
-            terms.instrument.instrument,
-            terms.strategy_id,
-            signal.reason if signal else "",
-            None if each.stop is None else terms.price(each.stop),
-        )
-
-    def _pay(self, each: Done, execution_id: str) -> None:
-        terms = self._terms
-        rate = terms.money.rate(each.step, matched=each.kind <= Kind.TOOK_PROFIT)
-        unit = terms.tape.unit
-        spread = int(terms.tape.ask[each.step] - terms.tape.bid[each.step]) * unit
-        ended = each.kind is not Kind.OPENED
-        self._made.paid[execution_id] = Paid(
+    def _paid(self, each: Done, swap: Decimal) -> Paid:
+        tape, money = self.terms.tape, self.terms.money
+        rate = money.rate(each.step, matched=each.kind <= Kind.TOOK_PROFIT)
+        spread = int(tape.ask[each.step] - tape.bid[each.step]) * tape.unit
+        return Paid(
             spread=_ZERO if each.kind is Kind.TOOK_PROFIT else each.size * spread / 2 * rate,
-            slippage=each.size * (each.slip * unit) * rate,
-            swap=self._swap if ended else _ZERO,
+            slippage=each.size * (each.slip * tape.unit) * rate,
+            swap=swap,
         )
-        self._swap = _ZERO
+
+    def orders(self, fills: Sequence[Fill]) -> list[OrderReport]:
+        """Return the orders that have ended, of which :meth:`fills` told ``fills``."""
+        return _Orders(self, fills).made()
 
 
 def guards_of(opened: Done) -> dict[Kind, str]:

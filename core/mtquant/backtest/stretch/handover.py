@@ -205,7 +205,7 @@ class Handover:
         filled = None
         if first.kind <= Kind.TOOK_PROFIT:
             reason = Reason.STOP_LOSS if first.kind is Kind.STOPPED else Reason.TAKE_PROFIT
-            filled = block.fill(0, begun.guards[reason], None)
+            filled = block.fill(first, begun.guards[reason], None)
         time = int(block.terms.times[first.step])
         self._shell.venue.exchange.end_position(self._symbol, begun.guards, filled, time)
 

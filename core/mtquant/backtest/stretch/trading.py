@@ -24,6 +24,7 @@ from mtquant.exchange import costs
 from mtquant.exchange.settings import Terms
 from mtquant.model import Instrument, Side, Signal
 from mtquant.risk import Decision
+from mtquant.risk.gate import FARTHEST
 
 _NEAR, _LOOK = 24, 256
 """How many bars are looked at one by one for one that reaches a protection, then how many at once.
@@ -255,7 +256,7 @@ class Trader:
         """Leave an order to the exchange whose take-profit it might refuse."""
         if price is not None:
             room = (price - closing) * way
-            if room <= 0 or room < self._least or price <= 0:
+            if room <= 0 or room < self._least or not 0 < price <= FARTHEST:
                 raise Loud(step)
 
     def _close(self, played: Played, step: int, signal: Signal, market: int) -> None:
@@ -313,7 +314,7 @@ class Trader:
         self._require_takable(step, way, closing, take)
         if stop is not None:
             room = (closing - stop) * way
-            if room <= 0 or room < self._least or stop <= 0:
+            if room <= 0 or room < self._least or not 0 < stop <= FARTHEST:
                 raise Loud(step)
         wanted = leave.size(signal, step, market, stop, equity)
         if wanted is None:
