@@ -194,6 +194,7 @@ def test_a_strategy_that_returns_no_signal_is_told_so_and_heard_no_more() -> Non
     [(_, level, message)] = fast.told
     assert level == "alarm"
     assert "'long' is no signal: return self.long(...)" in message
+    assert fast.stats.cautions[0].code == "strategy_failed"
 
 
 class Dreamer(Strategy[Settings]):
@@ -245,6 +246,17 @@ def test_a_stop_ends_a_trade_and_is_told_as_its_reason() -> None:
         assert each.adverse >= float(each.stop_distance) * 0.5
 
 
+def test_a_run_that_the_breaker_stopped_is_told_so() -> None:
+    breaker = {"warn_at": "0.002", "warn_clears_under": "0.001", "reduce_at": "0.004"}
+    breaker |= {"reduce_clears_under": "0.001", "halt_at": "0.006"}
+    params = {"fast": 3, "slow": 8}
+    result = run(prepared(params=params, risk={"breaker": breaker}))
+    [told] = [each.message for each in result.stats.cautions if each.code == "breaker"]
+    last = result.fills[-1].time
+    first = next(each.time for each in result.rejections if each.time > last)
+    assert f"From {format_time(first)} to the end" in told
+
+
 def test_bars_before_the_start_only_warm_up() -> None:
     made = prepared(params={"fast": 3, "slow": 8})
     whole = run(made)
@@ -277,7 +289,8 @@ def test_the_gate_can_be_switched_off() -> None:
     tight = {"checks": {"notional": {"max_order": "0.0001"}}}
     refused = backtest("sma_cross", series, params={"fast": 3, "slow": 8}, risk=tight)
     assert not refused.fills
-    assert {each.code for each in refused.rejections}
+    told = {each.code: each.message for each in refused.stats.cautions}
+    assert "order_notional" in told["all_refused"]
     free = backtest("sma_cross", series, params={"fast": 3, "slow": 8}, risk=False)
     assert free.fills
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,9 +11,13 @@ import numpy as np
 from mtquant.backtest.result import Result
 from mtquant.backtest.statistics.curve import DAY, Curve
 from mtquant.backtest.statistics.trades import TradeFigures
+from mtquant.clock import format_time
+from mtquant.contract import Level
 from mtquant.model import Reason
+from mtquant.risk.gate import BREAKER_VETOES
 
 FEWEST_TRADES = 30
+_BREAKER = {code for code, _ in BREAKER_VETOES.values()}
 _YEAR_DAYS = 365
 
 
@@ -26,7 +31,13 @@ class Caution:
 
 def cautions_of(result: Result, curve: Curve, trades: TradeFigures) -> tuple[Caution, ...]:
     """Return every reason to doubt the figures of ``result``, the gravest first."""
-    return (*_ruin(result), *_sample(curve, trades), *_costs(result), *_edges(result, trades))
+    return (
+        *_ruin(result),
+        *_silence(result),
+        *_sample(curve, trades),
+        *_costs(result),
+        *_edges(result, trades),
+    )
 
 
 def _ruin(result: Result) -> Iterator[Caution]:
@@ -43,6 +54,31 @@ def _ruin(result: Result) -> Iterator[Caution]:
         yield Caution(
             code="margin_close_out",
             message=f"The broker closed positions for lack of margin, {times}.",
+        )
+
+
+def _silence(result: Result) -> Iterator[Caution]:
+    """Tell of a strategy that wished more than came of it."""
+    for _, level, message in result.told:
+        if level == Level.ALARM and "is heard no more" in message:
+            yield Caution(code="strategy_failed", message=f"{message[0].upper()}{message[1:]}.")
+    refused = [each for each in result.rejections if not each.reduced]
+    if refused and not result.fills:
+        [(code, times)] = Counter(each.code for each in refused).most_common(1)
+        said = next(each.message for each in refused if each.code == code)
+        yield Caution(
+            code="all_refused",
+            message=f"Nothing was traded: of {count(len(refused), 'refusal')} {times:,} were by "
+            f"{code} (such as: {said}).",
+        )
+    since = result.fills[-1].time if result.fills else 0
+    halted = [each.time for each in refused if each.code in _BREAKER and each.time > since]
+    if halted:
+        yield Caution(
+            code="breaker",
+            message=f"From {format_time(halted[0])} to the end the loss breaker let nothing be "
+            f"opened ({count(len(halted), 'refusal')}): the figures are of what was before, and of "
+            "standing still.",
         )
 
 
