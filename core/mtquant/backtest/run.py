@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from mtquant.backtest.ahead import Ahead, look_ahead, tapes_of
-from mtquant.backtest.collect import LateHistory, Witnessed
+from mtquant.backtest.collect import Witnessed
 from mtquant.backtest.conversion import Conversion
+from mtquant.backtest.history import LateHistory
 from mtquant.backtest.lane import Lane
 from mtquant.backtest.late import LateCovariance
 from mtquant.backtest.memory import Memory, ReadOnce
