@@ -82,10 +82,10 @@ class Declared:
         other = condition.other
         return other if isinstance(other, float) else self._line(other)
 
-    def come_to(self, step: int) -> tuple[()]:
-        """Bring the indicators and the conditions to ``step``."""
+    def come_to(self, step: int) -> int:
+        """Bring the indicators and the conditions to ``step``, and return it."""
         for told in self._told:
             told.at = step
         for condition, sides in self._sides:
             condition.side = int(sides[step - self._first])
-        return ()
+        return step

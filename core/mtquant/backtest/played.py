@@ -156,11 +156,9 @@ class Played:
             self._conditioned = self._conditioned or self._declared(steps, last)
             declared = self._conditioned
             low, high = np.searchsorted(declared.holding, (last, end))
-            come = (
-                (step, steps.arrays.bar(step), *declared.come_to(step))
-                for step in declared.holding[low:high].tolist()
-            )
-            self.strategy.take_stretch(come, self._speak)
+            holding = declared.holding[low:high]
+            come = map(declared.come_to, holding.tolist())
+            self.strategy.take_stretch(zip(come, steps.at(holding), strict=True), self._speak)
         self._at[series] = self._heard_to = end
 
     def _skip_warming(self, first: int, last: int) -> int:

@@ -54,10 +54,14 @@ class SeriesSteps(Sequence[Step]):
 
     def bars(self, first: int, end: int) -> Iterator[Bar]:
         """Return the bars from ``first`` on, before ``end``, one after the other."""
-        part = self.arrays.part(first, end)
-        columns = (part.time, part.open, part.high, part.low, part.close, part.volume)
-        numbers = (each.tolist() for each in columns)
-        rows = zip(repeat(part.instrument), repeat(part.timeframe), *numbers, strict=False)
+        return self.at(slice(first, end))
+
+    def at(self, steps: slice | NDArray[np.intp]) -> Iterator[Bar]:
+        """Return the bars of ``steps``, one after the other."""
+        whole = self.arrays
+        columns = (whole.time, whole.open, whole.high, whole.low, whole.close, whole.volume)
+        numbers = (each[steps].tolist() for each in columns)
+        rows = zip(repeat(whole.instrument), repeat(whole.timeframe), *numbers, strict=False)
         return map(partial(tuple.__new__, Bar), rows)
 
 

@@ -14,12 +14,15 @@ class Side(StrEnum):
     @property
     def sign(self) -> int:
         """1 for buy, -1 for sell."""
-        return 1 if self is Side.BUY else -1
+        return _SIGNS[self._value_]
 
     @property
     def opposite(self) -> Side:
         """The side that closes what this side opened."""
         return Side.SELL if self is Side.BUY else Side.BUY
+
+
+_SIGNS = {"buy": 1, "sell": -1}
 
 
 class OrderType(StrEnum):
