@@ -1,8 +1,9 @@
-"""The fast way through history: quiet stretches are passed over, the rest is played in full.
+"""The fast way through history: what is certain is reckoned, the rest is played in full.
 
 Strategies hear every bar. What else the shell does at a step is left out only where it is known
-beforehand to change nothing but the account's equity, which is then told from arrays
-(:mod:`mtquant.backtest.quiet`). So the result is that of playing every step, to the last digit.
+beforehand what it comes to: where nothing happens (:mod:`mtquant.backtest.quiet`), and where all
+that trades can be reckoned (:mod:`mtquant.backtest.stretch`). So the result is that of playing
+every step, to the last digit.
 """
 
 from __future__ import annotations

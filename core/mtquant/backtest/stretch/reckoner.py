@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mtquant.backtest.collect import Witnessed
 from mtquant.backtest.conversion import Conversion
 from mtquant.backtest.late import LateCovariance
-from mtquant.backtest.played import Played as Hearer
+from mtquant.backtest.played import Played
 from mtquant.backtest.quiet import Stillness, Worth
 from mtquant.backtest.result import Rejection
 from mtquant.backtest.shell import Shell
@@ -23,7 +23,15 @@ from mtquant.backtest.stretch.handover import Begun, Handover
 from mtquant.backtest.stretch.money import ForeignMoney, HomeMoney, Money
 from mtquant.backtest.stretch.screen import Screen
 from mtquant.backtest.stretch.sizing import Sizes
-from mtquant.backtest.stretch.trading import Decided, Kind, Leave, Played, Spoken, Standing, Trader
+from mtquant.backtest.stretch.trading import (
+    Decided,
+    Kind,
+    Leave,
+    Reckoned,
+    Spoken,
+    Standing,
+    Trader,
+)
 from mtquant.backtest.tape import Ints, Tape
 from mtquant.backtest.tracks import Tracks
 from mtquant.clock import SECOND
@@ -66,7 +74,7 @@ class Reckoner:
     def __init__(  # noqa: PLR0913, PLR0917 - what a run is made of
         self,
         shell: Shell,
-        hearer: Hearer,
+        hearer: Played,
         prices: tuple[SeriesSteps, Tape, Floats],
         stillness: Stillness,
         conversion: Conversion,
@@ -154,25 +162,25 @@ class Reckoner:
         self._sizes.at(level)
         asked = self._asking
         while end > first:
-            played = self._play(going, spoken, end, asked=asked)
-            if played.end < end:
-                end = played.end
+            reckoned = self._play(going, spoken, end, asked=asked)
+            if reckoned.end < end:
+                end = reckoned.end
                 continue
-            course = self._course(played, going.standing, first, end)
-            certain = self._certain(played, course, going.standing, first, end)
+            course = self._course(reckoned, going.standing, first, end)
+            certain = self._certain(reckoned, course, going.standing, first, end)
             if certain < end:
                 end = certain
                 continue
             sent = None if asked else (going.opened, going.sent)
-            if self._screen.passes(played.done, course, first, self._tape, self._money, sent):
-                self._asking = asked and any(each.limited for each in played.decided)
-                self._take(going, played, course, first, end)
+            if self._screen.passes(reckoned.done, course, first, self._tape, self._money, sent):
+                self._asking = asked and any(each.limited for each in reckoned.decided)
+                self._take(going, reckoned, course, first, end)
                 self._witness.signals += [signal for step, signal in spoken if step < end]
                 return end
-            end = self._shorter(played, first, end)
+            end = self._shorter(reckoned, first, end)
         return first
 
-    def _play(self, going: _Run, spoken: Spoken, end: int, *, asked: bool) -> Played:
+    def _play(self, going: _Run, spoken: Spoken, end: int, *, asked: bool) -> Reckoned:
         """Trade; ``asked``: the gate is asked about each order."""
         within = [each for each in spoken if each[0] < end]
         level = going.begun.level
@@ -201,12 +209,12 @@ class Reckoner:
             found.append((step, signal))
         return found, end
 
-    def _course(self, played: Played, standing: Standing, first: int, end: int) -> Course:
+    def _course(self, reckoned: Reckoned, standing: Standing, first: int, end: int) -> Course:
         rate = float(self._each.margin_rate)
-        return course(played.done, standing, (first, end), self._tape, self._money, rate)
+        return course(reckoned.done, standing, (first, end), self._tape, self._money, rate)
 
     def _certain(
-        self, played: Played, course: Course, standing: Standing, first: int, end: int
+        self, reckoned: Reckoned, course: Course, standing: Standing, first: int, end: int
     ) -> int:
         """Return the first step at which the account may be closed out, pay a swap, or be stopped.
 
@@ -215,11 +223,11 @@ class Reckoner:
         stillness, state = self._stillness, self._book.breaker
         loud = stillness.closes_out(course.seen) & (course.seen.margin > 0)
         if first and stillness.several:
-            begun = self._course(Played(standing, first), standing, first - 1, first).left
+            begun = self._course(Reckoned(standing, first), standing, first - 1, first).left
             loud |= stillness.closes_out_between(_shifted(begun, course.left), first)
         if state is not None:
             loud |= stillness.breaker_may_move(first, end, course.seen.equity, state)
-        largest = max([abs(standing.held), *(abs(each.held) for each in played.done)])
+        largest = max([abs(standing.held), *(abs(each.held) for each in reckoned.done)])
         if not self._money.exact(largest, int(self._tape.ask[first:end].max())):
             return first
         certain = first + int(np.argmax(loud)) if loud.any() else end
@@ -236,35 +244,35 @@ class Reckoner:
                 return first + step
         return end
 
-    def _shorter(self, played: Played, first: int, end: int) -> int:
+    def _shorter(self, reckoned: Reckoned, first: int, end: int) -> int:
         """Return a nearer end, before some of the orders that the gate may refuse."""
-        opened = [each.step for each in played.done if each.kind is Kind.OPENED]
+        opened = [each.step for each in reckoned.done if each.kind is Kind.OPENED]
         return max(first, min(opened[len(opened) // 2], end - 1))
 
     # --- what came of it ---------------------------------------------------------------------
 
-    def _take(self, going: _Run, played: Played, course: Course, first: int, end: int) -> None:
+    def _take(self, going: _Run, reckoned: Reckoned, course: Course, first: int, end: int) -> None:
         """Take in a part that is certain."""
         book, block, times = self._book, going.block, self._times
         if book.breaker is not None:
             book.breaker = self._stillness.folded(book.breaker, first, end, course.seen.equity)
         self._tracks.fill(first, end, course.left, course.balance / 10_000)
-        orders = [each for each in played.done if each.kind >= Kind.CLOSED]
+        orders = [each for each in reckoned.done if each.kind >= Kind.CLOSED]
         sent = times[[each.step for each in orders]]
         opened = times[[each.step for each in orders if each.kind is Kind.OPENED]]
         ids = self._shell.decider.ids
         block.ids += [ids.number(time) for time in sent.tolist()]
         going.sent = _last_day(going.sent, sent)
         going.opened = _last_day(going.opened, opened)
-        block.done += played.done
-        self._shell.venue.exchange.ambiguous_bars += len(played.ambiguous)
-        for each in played.decided:
+        block.done += reckoned.done
+        self._shell.venue.exchange.ambiguous_bars += len(reckoned.ambiguous)
+        for each in reckoned.decided:
             self._tell(going.begun.level, each)
         signals = [each.signal for each in orders[-1:] if each.signal]
-        signals += [each.signal for each in played.decided[-1:]]
+        signals += [each.signal for each in reckoned.decided[-1:]]
         if signals:
             going.reason = max(signals, key=lambda each: each.time).reason
-        going.standing = played.standing
+        going.standing = reckoned.standing
 
     def _tell(self, level: BreakerLevel, decided: Decided) -> None:
         """Note what became of a signal that wasn't simply executed."""
@@ -325,7 +333,7 @@ def _last_day(before: Ints, fresh: Ints) -> Ints:
     return whole[whole > whole[-1] - _DAY] if len(whole) else whole
 
 
-def reckonable(shell: Shell, hearers: Sequence[Hearer], tape: Tape, arrays: BarArrays) -> bool:
+def reckonable(shell: Shell, hearers: Sequence[Played], tape: Tape, arrays: BarArrays) -> bool:
     """Tell whether what a run trades can be reckoned at all, at times.
 
     That takes one strategy that heeds nothing but the bars of one symbol, which trades at any hour,

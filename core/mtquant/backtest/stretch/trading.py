@@ -113,7 +113,7 @@ class Decided(NamedTuple):
 
 
 @dataclass(slots=True)
-class Played:
+class Reckoned:
     """What came of a stretch: executions, what was decided on the way, and where it stands.
 
     Before ``end`` all is certain; ``ambiguous`` are the bars in which a stop and a limit were
@@ -170,33 +170,33 @@ class Trader:
         self._asks = tape.ask_low.data, tape.ask_high.data
         self._slips = bool(terms.slippage_pips or terms.slippage_random_pips)
 
-    def play(self, standing: Standing, spoken: Spoken, end: int, leave: Leave) -> Played:
+    def play(self, standing: Standing, spoken: Spoken, end: int, leave: Leave) -> Reckoned:
         """Trade what was ``spoken`` from ``standing`` on, and come to step ``end``, or near it.
 
         ``standing`` isn't changed.
         """
-        played = Played(replace(standing), end)
+        reckoned = Reckoned(replace(standing), end)
         at = np.array([step for step, _ in spoken], np.intp)
         prices = zip(self._tape.bid[at].tolist(), self._tape.ask[at].tolist(), strict=True)
         try:
             for (step, signal), (bid, ask) in zip(spoken, prices, strict=True):
-                self._protect(played, step + 1)
-                self._hear(played, step, signal, (bid, ask), leave)
-            self._protect(played, end)
+                self._protect(reckoned, step + 1)
+                self._hear(reckoned, step, signal, (bid, ask), leave)
+            self._protect(reckoned, end)
         except Loud as loud:
-            played.end = loud.step
-        return played
+            reckoned.end = loud.step
+        return reckoned
 
     def _hear(
         self,
-        played: Played,
+        reckoned: Reckoned,
         step: int,
         signal: Signal,
         quote: tuple[int, int],
         leave: Leave,
     ) -> None:
         """Do what a signal asks for: close what is wrong, then open."""
-        standing, way = played.standing, signal.direction
+        standing, way = reckoned.standing, signal.direction
         standing.wish, standing.spent = signal, False
         held, equity = standing.held, standing.balance
         if held:
@@ -204,22 +204,22 @@ class Trader:
             equity += self._money.gain(held, price - standing.average, step)
             if held * way > 0:
                 return
-            self._close(played, step, signal, price)
+            self._close(reckoned, step, signal, price)
             if leave.asker is not None:
                 leave.asker.sent(step, opens=False)
         if not way:
             return
         if leave.veto and leave.veto == standing.vetoed:
             standing.spent = True
-            played.decided.append(Decided(step, signal))
+            reckoned.decided.append(Decided(step, signal))
         elif leave.asker is not None:
             used = abs(held) * quote[1] * self._point(step) * float(self._each.margin_rate)
             decision = leave.asker(signal, step, equity, used)
-            self._ask(played, step, signal, quote, (leave.asker, decision))
+            self._ask(reckoned, step, signal, quote, (leave.asker, decision))
         elif leave.veto:
             raise Loud(step)
         else:
-            self._size(played, step, signal, quote, equity, leave)
+            self._size(reckoned, step, signal, quote, equity, leave)
 
     def _point(self, step: int) -> float:
         """Return what one unit of price of one lot is worth, nearly."""
@@ -227,14 +227,14 @@ class Trader:
 
     def _ask(
         self,
-        played: Played,
+        reckoned: Reckoned,
         step: int,
         signal: Signal,
         quote: tuple[int, int],
         answer: tuple[Asker, Decision | None],
     ) -> None:
         """Do what the gate decided."""
-        standing, (asker, decision) = played.standing, answer
+        standing, (asker, decision) = reckoned.standing, answer
         if decision is None:
             raise Loud(step)
         proposal = decision.proposal
@@ -244,13 +244,13 @@ class Trader:
             take = None if proposal.take_profit is None else whole(proposal.take_profit)
             closing = quote[0] if signal.direction > 0 else quote[1]
             self._require_takable(step, signal.direction, closing, take)
-            played.decided.append(Decided(step, signal, decision))
+            reckoned.decided.append(Decided(step, signal, decision))
             asker.sent(step, opens=True)
-            self._open(played, step, signal, quote, proposal.quantity, (stop, take))
+            self._open(reckoned, step, signal, quote, proposal.quantity, (stop, take))
             return
         told = standing.vetoed != decision.code
         standing.spent, standing.vetoed = True, decision.code
-        played.decided.append(Decided(step, signal, decision, told))
+        reckoned.decided.append(Decided(step, signal, decision, told))
 
     def _require_takable(self, step: int, way: int, closing: int, price: int | None) -> None:
         """Leave an order to the exchange whose take-profit it might refuse."""
@@ -259,18 +259,24 @@ class Trader:
             if room <= 0 or room < self._least or not 0 < price <= FARTHEST:
                 raise Loud(step)
 
-    def _close(self, played: Played, step: int, signal: Signal, market: int) -> None:
-        standing = played.standing
+    def _close(self, reckoned: Reckoned, step: int, signal: Signal, market: int) -> None:
+        standing = reckoned.standing
         side = Side.SELL if standing.held > 0 else Side.BUY
         price = self._slipped(side, market, standing.numbered + 1)
-        self._end(played, Kind.CLOSED, step, price, abs(price - market), signal)
+        self._end(reckoned, Kind.CLOSED, step, price, abs(price - market), signal)
         standing.numbered += 2
 
     def _end(
-        self, played: Played, kind: Kind, step: int, price: int, slip: int, signal: Signal | None
+        self,
+        reckoned: Reckoned,
+        kind: Kind,
+        step: int,
+        price: int,
+        slip: int,
+        signal: Signal | None,
     ) -> None:
         """Note that the position ends at ``price``."""
-        standing = played.standing
+        standing = reckoned.standing
         held, size = standing.held, standing.size
         matched = kind <= Kind.TOOK_PROFIT
         gain = self._money.gain(held, price - standing.average, step, matched=matched)
@@ -279,7 +285,7 @@ class Trader:
         standing.held = standing.average = 0
         standing.size = Decimal(0)
         standing.stop = standing.take = None
-        played.done.append(
+        reckoned.done.append(
             Done(
                 kind,
                 step,
@@ -299,7 +305,7 @@ class Trader:
 
     def _size(
         self,
-        played: Played,
+        reckoned: Reckoned,
         step: int,
         signal: Signal,
         quote: tuple[int, int],
@@ -320,19 +326,19 @@ class Trader:
         if wanted is None:
             raise Loud(step)
         if leave.noted:
-            played.decided.append(Decided(step, signal))
-        self._open(played, step, signal, quote, wanted, (stop, take))
+            reckoned.decided.append(Decided(step, signal))
+        self._open(reckoned, step, signal, quote, wanted, (stop, take))
 
     def _open(
         self,
-        played: Played,
+        reckoned: Reckoned,
         step: int,
         signal: Signal,
         quote: tuple[int, int],
         wanted: Decimal,
         guards: tuple[int | None, int | None],
     ) -> None:
-        standing, way = played.standing, signal.direction
+        standing, way = reckoned.standing, signal.direction
         stop, take = guards
         market = quote[1] if way > 0 else quote[0]
         lots = int(wanted / self._money.lot)
@@ -347,7 +353,7 @@ class Trader:
         standing.held, standing.size, standing.average = way * lots, wanted, price
         standing.stop, standing.take, standing.since = stop, take, step + 1
         standing.spent, standing.vetoed = True, ""
-        played.done.append(
+        reckoned.done.append(
             Done(
                 Kind.OPENED,
                 step,
@@ -385,9 +391,9 @@ class Trader:
 
     # --- protections -------------------------------------------------------------------------
 
-    def _protect(self, played: Played, end: int) -> None:
+    def _protect(self, reckoned: Reckoned, end: int) -> None:
         """Look for the first bar before step ``end`` that reaches what protects the position."""
-        standing = played.standing
+        standing = reckoned.standing
         if not standing.held or (standing.stop is None and standing.take is None):
             return
         first, length = standing.since, _LOOK
@@ -395,7 +401,7 @@ class Trader:
         lows, highs, below, above = self._reach(standing)
         for step in range(first, min(first + _NEAR, end)):
             if lows[step] <= below or highs[step] >= above:
-                self._fill(played, step)
+                self._fill(reckoned, step)
                 return
         first += _NEAR
         while first < end:
@@ -404,7 +410,7 @@ class Trader:
                 np.asarray(highs[first:last]) >= above
             )
             if reached.any():
-                self._fill(played, first + int(reached.argmax()))
+                self._fill(reckoned, first + int(reached.argmax()))
                 return
             first, length = last, 2 * length
 
@@ -423,9 +429,9 @@ class Trader:
         below = _LOWEST if below is None else below
         return lows, highs, below, _HIGHEST if above is None else above
 
-    def _fill(self, played: Played, step: int) -> None:
+    def _fill(self, reckoned: Reckoned, step: int) -> None:
         """Fill the protection that the bar of ``step`` reaches, the stop before the limit."""
-        standing, tape = played.standing, self._tape
+        standing, tape = reckoned.standing, self._tape
         if not standing.spent:
             raise Loud(step)  # the wish still stands, and is tried again at once
         at, long = step, standing.held > 0
@@ -442,11 +448,11 @@ class Trader:
             else:
                 price = min(price, max(int(tape.ask_high[at]), market))
             if took and self._ranges(at):
-                played.ambiguous.append(step)
-            self._end(played, Kind.STOPPED, step, price, abs(price - market), None)
+                reckoned.ambiguous.append(step)
+            self._end(reckoned, Kind.STOPPED, step, price, abs(price - market), None)
         elif standing.take is not None:
             price = max(standing.take, opened) if long else min(standing.take, opened)
-            self._end(played, Kind.TOOK_PROFIT, step, price, 0, None)
+            self._end(reckoned, Kind.TOOK_PROFIT, step, price, 0, None)
         standing.numbered += 1
 
     def _ranges(self, at: int) -> bool:
