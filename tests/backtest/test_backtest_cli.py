@@ -73,6 +73,18 @@ def test_a_page_is_written(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+def test_a_card_stands_beside_a_run_in_its_report(tmp_path: Path) -> None:
+    card, page = tmp_path / "card.json", tmp_path / "both.html"
+    typed(*TRIED, "--card", str(card))
+    done = typed(*TRIED, "--param", "slow=21", "--report", str(page), "--beside", str(card))
+    assert done.exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "2 backtests side by side" in text
+    assert "fast 3, slow 21" in text
+    with pytest.raises(ConfigError, match="--beside: goes with a report"):
+        typed(*TRIED, "--beside", str(card))
+
+
 def test_a_whole_configuration_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "mtquant.toml"
     path.write_text(

@@ -242,12 +242,15 @@ class Result:
 
         return equity_table(self)
 
-    def report(self, path: str | Path) -> Path:
-        """Write the report, one HTML file that needs nothing else, and return where it is."""
+    def report(self, path: str | Path, *beside: Result) -> Path:
+        """Write the report, one HTML file that needs nothing else, and return where it is.
+
+        Results ``beside`` this one are compared with it: figures, settings and curves.
+        """
         from mtquant.backtest.page import write_page  # noqa: PLC0415 - it needs a result
 
         target = Path(path)
-        write_page(target, [self])
+        write_page(target, [self, *beside])
         return target
 
     def plot(self) -> Picture:

@@ -156,6 +156,10 @@ def backtest(  # noqa: PLR0913, PLR0917 - the options of a command
         ),
     ] = False,
     report: Annotated[Path | None, typer.Option(help="Write the report page here.")] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option("--beside", help="A run card: its run beside this in the report; repeatable."),
+    ] = None,
     card: Annotated[Path | None, typer.Option(help="Write the run card here.")] = None,
     as_json: AsJson = False,  # noqa: FBT002 - a command line flag
 ) -> None:
@@ -182,6 +186,7 @@ def backtest(  # noqa: PLR0913, PLR0917 - the options of a command
         seed=seed,
         check_lookahead=check_lookahead,
         report=report,
+        beside=tuple(beside or ()),
         card=card,
         as_json_text=as_json,
     )

@@ -53,6 +53,7 @@ class Asked:
     seed: int = 0
     check_lookahead: bool = False
     report: Path | None = None
+    beside: tuple[Path, ...] = ()
     card: Path | None = None
     as_json_text: bool = False
 
@@ -60,13 +61,14 @@ class Asked:
 def backtest(asked: Asked) -> int:
     """Run what is asked for and show it; 1 where a repeated run differs from its card."""
     catalogue = load_catalogue()
+    if asked.beside and asked.report is None:
+        raise ConfigError("--beside", "goes with a report", "Add --report FILE.")
     kept = read_card(asked.again) if asked.again is not None else None
-    start = None if asked.start is None else time_named(asked.start)
     if kept is not None:
-        prepared = prepare(Config.read(kept["config"], f"{asked.again}: config."), catalogue)
-        seed, start = int(kept["seed"]), kept["start"]
+        prepared, seed, start = _of_card(kept, asked.again, catalogue)
     else:
         prepared, seed = prepare(config_of(asked, catalogue), catalogue), asked.seed
+        start = None if asked.start is None else time_named(asked.start)
     if asked.check_lookahead:
         return _look_for_peeks(prepared, seed, as_json_text=asked.as_json_text)
     result = _run(prepared, seed, start)
@@ -74,7 +76,8 @@ def backtest(asked: Asked) -> int:
     if asked.card is not None:
         asked.card.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     if asked.report is not None:
-        result.report(asked.report)
+        others = [_of_card(read_card(path), path, catalogue) for path in asked.beside]
+        result.report(asked.report, *(_run(*other) for other in others))
     if asked.as_json_text:
         figures: dict[str, Any] = {"card": card, "statistics": statistics(result).to_dict()}
         print(json.dumps(figures))  # noqa: T201 - what --json is for
@@ -90,6 +93,14 @@ def backtest(asked: Asked) -> int:
         told = f"{asked.again}: the same to the cent"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
     return 1 if differences else 0
+
+
+def _of_card(
+    kept: dict[str, Any], path: Path | None, catalogue: Catalogue
+) -> tuple[Prepared, int, int | None]:
+    """Return the run that a card tells of: what to run, its seed, and when it begins to trade."""
+    prepared = prepare(Config.read(kept["config"], f"{path}: config."), catalogue)
+    return prepared, int(kept["seed"]), kept["start"]
 
 
 def config_of(asked: Asked, catalogue: Catalogue) -> Config:
