@@ -80,7 +80,7 @@ def test_a_card_stands_beside_a_run_in_its_report(tmp_path: Path) -> None:
     assert done.exit_code == 0
     text = page.read_text(encoding="utf-8")
     assert "2 backtests side by side" in text
-    assert "fast 3, slow 21" in text
+    assert "strategies.sma_cross.slow" in text
     with pytest.raises(ConfigError, match="--beside: goes with a report"):
         typed(*TRIED, "--beside", str(card))
 
