@@ -20,10 +20,12 @@ from mtquant.backtest.run import Prepared, prepare, run
 from mtquant.backtest.setup import configure, table_of, without_risk
 from mtquant.backtest.stretch.reckoner import Reckoner
 from mtquant.clock import SECOND, parse_time, seeded
-from mtquant.contract import Wishes
+from mtquant.contract import Finding, Proposal, RiskState, Wishes
 from mtquant.model import Bar, Bars, Signal, Timeframe
 from mtquant.model.arrays import BarArrays, Floats
 from mtquant.plugins import load_catalogue
+from mtquant_risk.order import OrderSize
+from mtquant_risk.sizing import FixedQuantity
 
 D = Decimal
 START = parse_time("2024-03-04T00:00:00Z")
@@ -735,3 +737,45 @@ def test_what_was_refused_is_tried_again_at_the_next_bar(monkeypatch: pytest.Mon
         checked=False,
     )
     assert "insufficient_margin" in {each.code for each in both(scene).rejections}
+
+
+class Weekday(OrderSize):
+    """A stranger's check, made of another: it doesn't take an order at every third hour either."""
+
+    name = "weekday"
+
+    def review(self, proposal: Proposal, state: RiskState) -> Finding:
+        """Look at the hour."""
+        if state.time // (3600 * SECOND) % 3 == 0:
+            return self.veto("third", "nothing is opened at every third hour")
+        return super().review(proposal, state)
+
+
+class Half(FixedQuantity):
+    """A stranger's sizer, made of another: half of it by night."""
+
+    name = "half"
+
+    def size(self, signal: Signal, state: RiskState, price: Decimal) -> Decimal:
+        """Look at the hour."""
+        night = state.time // (3600 * SECOND) % 24 < 6
+        return super().size(signal, state, price) * (D("0.5") if night else 1)
+
+
+def test_a_promise_of_another_class_is_none() -> None:
+    catalogue = load_catalogue()
+    catalogue.add("check", Weekday, "tests", "0")
+    catalogue.add("sizer", Half, "tests", "0")
+    source = {"plugin": "walk", "bars": 600, "timeframe": "H1"}
+    params = {"fast": 3, "slow": 8}
+    for risk in (
+        {"checks": {"weekday": {}}, "sizer": {"plugin": "fixed_quantity"}},
+        {"sizer": {"plugin": "half"}, "checks": {"weekday": False}},
+    ):
+        table = table_of("sma_cross", ["EUR/USD"], "H1", source=source, params=params, risk=risk)
+        made = prepare(configure(table), catalogue)
+        fast = run(made)
+        whole = run(made, stepwise=True)
+        codes = {each.code for each in whole.rejections}
+        assert len({each.quantity for each in whole.fills}) > 1 or "third" in codes
+        same(fast, whole)

@@ -206,7 +206,9 @@ class Check(Plugin[S], ABC):
         """Tell whether :meth:`review` would approve every order of a stretch of a backtest.
 
         A check that can tell from the worst of them isn't asked of each, which makes a backtest
-        many times as fast. True promises it; False, the default, that it has to be asked.
+        many times as fast. True promises it; False, the default, that it has to be asked. The
+        promise is of the class that has the review: one that is derived from it, with a review of
+        its own, makes its own.
         """
         return False
 
@@ -253,6 +255,7 @@ class Sizer(Plugin[S], ABC):
     def always(self) -> Decimal | None:
         """Return what :meth:`size` returns whatever it is asked about; None, where that differs.
 
-        A backtest that knows it needn't ask for each order.
+        A backtest that knows it needn't ask for each order. As with :meth:`Check.passes`, a class
+        with a size of its own says so itself.
         """
         return None

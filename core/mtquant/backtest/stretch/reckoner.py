@@ -21,7 +21,7 @@ from mtquant.backtest.stretch.asking import Asker
 from mtquant.backtest.stretch.block import Block, Terms
 from mtquant.backtest.stretch.handover import Begun, Handover
 from mtquant.backtest.stretch.money import ForeignMoney, HomeMoney, Money
-from mtquant.backtest.stretch.screen import Screen
+from mtquant.backtest.stretch.screen import Screen, vouches
 from mtquant.backtest.stretch.sizing import Sizes
 from mtquant.backtest.stretch.trading import (
     Decided,
@@ -36,7 +36,7 @@ from mtquant.backtest.tape import Ints, Tape
 from mtquant.backtest.tracks import Tracks
 from mtquant.clock import SECOND
 from mtquant.combine import problem
-from mtquant.contract import BreakerLevel, Check, Level
+from mtquant.contract import BreakerLevel, Level
 from mtquant.decide import Tell
 from mtquant.decide.pursuit import veto_told
 from mtquant.model import OrderType, Signal
@@ -353,8 +353,5 @@ def reckonable(shell: Shell, hearers: Sequence[Played], tape: Tape, arrays: BarA
         and each.tradable
         and not each.sessions
         and {OrderType.MARKET, OrderType.STOP, OrderType.LIMIT} <= {*each.order_types}
-        and all(
-            getattr(type(check), "passes", Check.passes) is not Check.passes
-            for check in shell.decider.gate.checks
-        )
+        and all(vouches(check, "passes", "review") for check in shell.decider.gate.checks)
     )

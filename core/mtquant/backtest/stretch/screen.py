@@ -16,7 +16,7 @@ from mtquant.backtest.stretch.money import Money
 from mtquant.backtest.stretch.trading import Done, Kind
 from mtquant.backtest.tape import Ints, Tape
 from mtquant.clock import SECOND
-from mtquant.contract import Worst
+from mtquant.contract import Check, Sizer, Worst
 from mtquant.covariance import HALF_LIFE, LEAST, TRADING_DAYS
 from mtquant.exchange import ExchangeSettings
 from mtquant.model import Instrument
@@ -98,6 +98,19 @@ class Screen:
     def _has_margin(self, value: float, equity: float, cost: float) -> bool:
         """Tell whether the exchange finds the margin of the largest order, with room to spare."""
         return 2 * value * (float(self._each.margin_rate) + cost) <= equity
+
+
+def vouches(plugin: object, promise: str, method: str) -> bool:
+    """Tell whether a plugin's ``promise`` is of the ``method`` that it has.
+
+    A class that is derived from another's and has its own method inherits a promise of the other.
+    """
+    for kind in type(plugin).__mro__:
+        if promise in vars(kind):
+            return kind not in {Check, Sizer}
+        if method in vars(kind):
+            return False
+    return False
 
 
 def volatilities(bars: BarArrays) -> Floats:

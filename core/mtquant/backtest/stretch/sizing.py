@@ -9,6 +9,7 @@ from typing import Any, cast
 from mtquant.backtest.conversion import Conversion
 from mtquant.backtest.stretch.known import Known, Money, Unknown
 from mtquant.backtest.stretch.money import Money as Pricing
+from mtquant.backtest.stretch.screen import vouches
 from mtquant.contract import BreakerLevel, RiskState
 from mtquant.model import Instrument, Signal
 from mtquant.risk import Gate
@@ -25,7 +26,8 @@ class Sizes:
         self._gate, self._each, self._currency = gate, instrument, currency
         self._money, self._quotes = money, quotes
         self._level = BreakerLevel.NORMAL
-        self._always = gate.sizer.always()
+        sizer = gate.sizer
+        self._always = sizer.always() if vouches(sizer, "always", "size") else None
         self._same = self._granted(self._always)
 
     def at(self, level: BreakerLevel) -> None:
