@@ -15,6 +15,9 @@ from tests.oanda.double import Double, Json, Silence, desk, fill, market, price,
 from tests.oanda.soak import soak
 
 TICKS, FILLS, CHUNK = 36_000, 1_000, 50
+POOLED = 4
+"""How many more connections may be kept open, because so many were busy at once; what leaks with
+each request, tick or execution comes to hundreds in that time."""
 GROWTH = 1_000_000
 """What an hour of prices may leave behind, in bytes: what it brought is twenty times as much."""
 
@@ -95,4 +98,4 @@ def test_an_hours_ticks_through_the_engine_miss_no_execution_and_leave_nothing_b
     assert found.stopped_out > 5, "executions that nobody asked for came by the stream"
     (kilobytes, handles), (later_kilobytes, later_handles) = found.before, found.after
     assert later_kilobytes < kilobytes + 8_000, "in the middle half hour"
-    assert later_handles <= handles
+    assert later_handles <= handles + POOLED
