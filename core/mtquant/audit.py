@@ -79,7 +79,7 @@ async def _look_up(engine: Engine, link: Link, fills: list[Fill], lives: _Lives)
         if fill.client_order_id is not None:
             executed[fill.client_order_id].add(fill.order_id)
     lives.acted |= executed.keys()
-    for ticket in engine.desk.tickets.values():
+    for ticket in list(engine.desk.tickets.values()):  # the engine may go on trading meanwhile
         orders = set(executed.get(ticket.client_order_id, ()))
         report = await _order_at(link, ticket)
         if report is not None:
