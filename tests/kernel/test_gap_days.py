@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import gap_days  # noqa: E402 - a script, not a package
 from gap_days import BALANCE, FRANC, STERLING, STERLING_QUOTED, Day, Outcome  # noqa: E402
 
-pytestmark = pytest.mark.timeout(400)  # some fifteen runs, on a machine that may be busy
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # some fifteen runs
 
 PAGE = ROOT / "docs" / "gap-days.md"
 RISKED = "gate, 1 % at the stop"

@@ -17,6 +17,8 @@ from mtquant.config import load_config, secret
 from mtquant.errors import ConfigError, MtquantError
 from mtquant.secrets import masked
 
+pytestmark = pytest.mark.slow  # real processes, or days of prices
+
 CONFIG = """
 [engine]
 state_dir = "state"

@@ -20,6 +20,8 @@ from mtquant.clock import SystemClock
 from mtquant.errors import MtquantError
 from mtquant.journal import Journal
 
+pytestmark = pytest.mark.slow  # real processes, or days of prices
+
 MTQUANT = [sys.executable, "-c", "from mtquant.cli import main; main()"]
 CONFIG = """
 [engine]
