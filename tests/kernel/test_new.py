@@ -16,10 +16,8 @@ from mtquant.cli.new import KINDS, write
 from mtquant.errors import ConfigError
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [each if each == "strategy" else pytest.param(each, marks=pytest.mark.slow) for each in KINDS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_it_writes_passes_its_own_tests(kind: str, tmp_path: Path) -> None:
     name = f"my_{kind}"
     done = CliRunner().invoke(app, ["new", kind, name, "--dir", str(tmp_path / "made")])

@@ -39,6 +39,7 @@ def test_without_faults_nothing_is_in_doubt() -> None:
     assert set(result.moves) == {"sent -> acknowledged", "acknowledged -> acknowledged"}
 
 
+@pytest.mark.slow
 def test_a_few_seeds() -> None:
     tally = Tally()
     for seed in range(FAST):
