@@ -11,15 +11,8 @@ from mtquant.backtest.stretch.block import Block
 from mtquant.contract import Verdict
 from mtquant.decide import Close, Event, Filled, OrderMoved, Submit, Tell
 from mtquant.decide.entries import read_signal
-from mtquant.model import Fill, OrderStatus, Reason, Signal
+from mtquant.model import Fill, OrderStatus, Signal
 from mtquant.risk import Decision
-
-_EXITS = {
-    Reason.STOP_LOSS,
-    Reason.TAKE_PROFIT,
-    Reason.TRAILING_STOP,
-    Reason.MARGIN_CLOSE_OUT,
-}
 
 
 @dataclass(slots=True)
@@ -46,7 +39,7 @@ class Witnessed:
             intent = self.intents.get(event.client_order_id)
             if intent is not None:
                 code, _, message = event.reason.partition(": ")
-                self._reject(intent, code or event.status.value, message or event.reason, "broker")
+                self.reject(intent, code or event.status.value, message or event.reason, "broker")
 
     def on_signal(self, body: dict[str, Any]) -> None:
         """Keep what a strategy wishes."""
@@ -58,19 +51,20 @@ class Witnessed:
         self._reason[signal.instrument] = signal.reason
         wanted = Intent(signal.time, signal.instrument, signal.strategy_id, "")
         if not decision.approved:
-            self._reject(wanted, decision.code, decision.message, "risk")
+            self.reject(wanted, decision.code, decision.message, "risk")
             return
         for finding in decision.findings:
             if finding.verdict is Verdict.REDUCED:
-                self._reject(wanted, finding.code, finding.message, "risk", reduced=True)
+                self.reject(wanted, finding.code, finding.message, "risk", reduced=True)
 
     def decided(self, symbol: str, reason: str) -> None:
         """Keep why an order in ``symbol`` was decided on last, in a stretch that was reckoned."""
         self._reason[symbol] = reason
 
-    def _reject(
+    def reject(
         self, intent: Intent, code: str, message: str, who: str, *, reduced: bool = False
     ) -> None:
+        """Keep that what was intended came to nothing now, or to less where it was ``reduced``."""
         self.rejections.append(
             Rejection(
                 time=self.time,

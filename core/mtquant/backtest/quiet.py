@@ -83,7 +83,7 @@ class Stillness:
         moved: Floats | None,
     ) -> None:
         self._exchange, self._tapes, self._times, self._rules = exchange, tapes, times, rules
-        self._conversion = Conversion(exchange, tapes, times)
+        self.conversion = Conversion(exchange, tapes, times)
         self._days, self._moved = days, moved
 
     def can_tell(self) -> bool:
@@ -109,7 +109,7 @@ class Stillness:
             each = self._exchange.instruments[position.instrument]
             tape = self._tapes[position.instrument]
             at = tape.at[first:end]
-            rate = self._conversion.rates(each.quote, slice(first, end))
+            rate = self.conversion.rates(each.quote, slice(first, end))
             equity += self._profit(position, tape, at, rate, first)
             mids = tape.mids(at)
             value = float(position.quantity) * mids * rate
@@ -134,10 +134,10 @@ class Stillness:
         return cents
 
     def _booked(self, position: Position, step_index: int) -> int:
-        quote = self._conversion.quote(position.instrument, step_index)
+        quote = self.conversion.quote(position.instrument, step_index)
         price = quote.bid if position.side is Side.BUY else quote.ask
         currency = self._exchange.instruments[position.instrument].quote
-        rate = self._conversion.rate(currency, step_index)
+        rate = self.conversion.rate(currency, step_index)
         gained = position.quantity * (price - position.average_price) * rate
         return int(money(position.side.sign * gained) * _CENTS)
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from mtquant.backtest.ahead import Ahead, look_ahead, tapes_of
 from mtquant.backtest.collect import Witnessed
-from mtquant.backtest.conversion import Conversion
 from mtquant.backtest.history import LateHistory
 from mtquant.backtest.lane import Lane
 from mtquant.backtest.late import LateCovariance
@@ -260,12 +259,11 @@ def _reckon(
     tape = prepared.tapes[symbol]
     if not reckonable(shell, hearers, tape, arrays):
         return
-    conversion = Conversion(shell.venue.exchange, prepared.tapes, prepared.times)
     volatility = prepared.once.ask(
         "volatility", lambda: volatilities(arrays), lambda found: found.nbytes
     )
     prices = made.ahead.stream, tape, volatility
-    lane.reckon(Reckoner(shell, hearers[0], prices, stillness, conversion, tracks, made.witness))
+    lane.reckon(Reckoner(shell, hearers[0], prices, stillness, tracks, made.witness))
 
 
 def _each_step(made: _Made, prepared: Prepared, tracks: Tracks, first: int) -> Iterator[int]:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from mtquant.backtest.collect import Witnessed
 from mtquant.backtest.conversion import Conversion
+from mtquant.backtest.intent import Intent
 from mtquant.backtest.late import LateCovariance
 from mtquant.backtest.played import Played
 from mtquant.backtest.quiet import Stillness, Worth
-from mtquant.backtest.result import Rejection
 from mtquant.backtest.shell import Shell
 from mtquant.backtest.steps import SeriesSteps
 from mtquant.backtest.stretch.account import Course, course
@@ -71,17 +71,17 @@ class _Run:
 class Reckoner:
     """Reckons what one strategy trades in one instrument."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a run is made of
+    def __init__(
         self,
         shell: Shell,
         hearer: Played,
         prices: tuple[SeriesSteps, Tape, Floats],
         stillness: Stillness,
-        conversion: Conversion,
         tracks: Tracks,
         witness: Witnessed,
     ) -> None:
         bars, tape, volatility = prices
+        conversion = stillness.conversion
         exchange, symbol = shell.venue.exchange, bars.arrays.instrument
         self._shell, self._hearer, self._bars, self._tape = shell, hearer, bars, tape
         self._stillness, self._tracks, self._witness = stillness, tracks, witness
@@ -286,16 +286,8 @@ class Reckoner:
             return
         warned = level is BreakerLevel.WARNED
         code, message = (WARNED, warning(self._gate.rules)) if warned else BREAKER_VETOES[level]
-        witness.rejections.append(
-            Rejection(
-                time=witness.time,
-                instrument=signal.instrument,
-                strategy_id=signal.strategy_id,
-                code=code,
-                message=message,
-                reduced=warned,
-            )
-        )
+        wanted = Intent(signal.time, signal.instrument, signal.strategy_id, "")
+        witness.reject(wanted, code, message, "risk", reduced=warned)
 
     def _finish(self, going: _Run, first: int, end: int) -> None:
         """Hand over to the players."""

@@ -164,7 +164,6 @@ class Trader:
     ) -> None:
         self._tape, self._money, self._terms, self._each = tape, money, terms, instrument
         self._seed = seed
-        self._step = int(instrument.price_step / tape.unit)
         self._least = instrument.minimum_stop_distance / tape.unit
         self._bids = tape.bid_low.data, tape.bid_high.data
         self._asks = tape.ask_low.data, tape.ask_high.data
@@ -379,7 +378,7 @@ class Trader:
             return None
         # As the gate does it, to the last digit of a distance that has many.
         steps = (price * self._tape.unit + way * distance) / self._each.price_step
-        return int(steps.to_integral_value(ROUND_CEILING if way > 0 else ROUND_FLOOR)) * self._step
+        return int(steps.to_integral_value(ROUND_CEILING if way > 0 else ROUND_FLOOR))
 
     def _slipped(self, side: Side, price: int, numbered: int) -> int:
         """Return the price that a market order gets, ``numbered`` numbers having been given."""
