@@ -8,7 +8,7 @@ of the decider, what was said at its last bar is kept until the decider asks for
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +25,7 @@ Series = tuple[str, Timeframe]
 Said = tuple[Signal, ...] | Exception
 """What a strategy said of a bar, or raised."""
 _Put = Callable[[Any], None]
+_Hear = Callable[[Iterable[tuple[Any, ...]], Callable[[int, Said], None]], None]
 
 
 class Library(Protocol):
@@ -121,45 +122,37 @@ class Played:
 
         What it says is kept for whoever asks for that step; it must be :attr:`free`.
         """
-        [(series, feeds)] = self._feeds.items()
-        step, ready_from = self._at[series], self._ready_from or 0
+        [series] = self._feeds
+        step = self._at[series]
         if step >= end:
             return
+        ready = min(end, max(step, self._ready_from or 0))
+        self._feed(steps, self._skip_warming(step, ready), ready, self.strategy.take_warming)
         if self.strategy.conditions:
-            self._hear_where_it_holds(steps, step, end, ready_from)
-            return
-        step = self._skip_warming(step, min(end, ready_from))
-        for first, last, hear in (
-            (step, min(end, ready_from), self.strategy.take_warming),
-            (max(step, ready_from), end, self.strategy.take_stretch),
-        ):
-            if first < last:
-                # Each turn puts the indicators' values before the strategy hears the bar.
-                values = (map(put, column.part(first, last)) for put, column in feeds)
-                bars = steps.bars(first, last)
-                hear(zip(range(first, last), bars, *values, strict=True), self._speak)
+            self._hear_where_it_holds(steps, ready, end)
+        else:
+            self._feed(steps, ready, end, self.strategy.take_stretch)
         self._at[series] = self._heard_to = end
 
-    def _hear_where_it_holds(
-        self, steps: SeriesSteps, first: int, end: int, ready_from: int
-    ) -> None:
+    def _feed(self, steps: SeriesSteps, first: int, end: int, hear: _Hear) -> None:
+        """Let the strategy hear the bars from ``first`` on, each with its indicators' values."""
+        if first >= end:
+            return
+        [feeds] = self._feeds.values()
+        # Each turn puts the indicators' values before the strategy hears the bar.
+        values = (map(put, column.part(first, end)) for put, column in feeds)
+        hear(zip(range(first, end), steps.bars(first, end), *values, strict=True), self._speak)
+
+    def _hear_where_it_holds(self, steps: SeriesSteps, first: int, end: int) -> None:
         """Hear the bars from ``first`` on at which one of the strategy's conditions holds."""
-        [(series, feeds)] = self._feeds.items()
-        last = min(end, max(first, ready_from))
-        first = self._skip_warming(first, last)
-        if first < last:
-            values = (map(put, column.part(first, last)) for put, column in feeds)
-            bars = steps.bars(first, last)
-            rows = zip(range(first, last), bars, *values, strict=True)
-            self.strategy.take_warming(rows, self._speak)
-        if last < end:
-            self._conditioned = self._conditioned or self._declared(steps, last)
-            declared = self._conditioned
-            low, high = np.searchsorted(declared.holding, (last, end))
-            holding = declared.holding[low:high]
-            come = map(declared.come_to, holding.tolist())
-            self.strategy.take_stretch(zip(come, steps.at(holding), strict=True), self._speak)
-        self._at[series] = self._heard_to = end
+        if first >= end:
+            return
+        self._conditioned = self._conditioned or self._declared(steps, first)
+        declared = self._conditioned
+        low, high = np.searchsorted(declared.holding, (first, end))
+        holding = declared.holding[low:high]
+        come = map(declared.come_to, holding.tolist())
+        self.strategy.take_stretch(zip(come, steps.at(holding), strict=True), self._speak)
 
     def _skip_warming(self, first: int, last: int) -> int:
         """Return from which step before ``last`` on a strategy is to hear bars that warm it up.
