@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from mtquant.backtest.conversion import Conversion
-from mtquant.backtest.stretch.known import Known, Money, Unknown
+from mtquant.backtest.stretch.known import Known, Money, Unknown, known_at
 from mtquant.backtest.stretch.money import Money as Pricing
 from mtquant.backtest.tape import Ints
 from mtquant.clock import SECOND
@@ -27,11 +27,11 @@ from mtquant.contract import (
     Verdict,
     Worst,
 )
+from mtquant.exchange.costs import CENT
 from mtquant.model import Instrument, Signal
 from mtquant.model.arrays import Floats
 from mtquant.risk import Decision, Gate
 
-_CENT = Decimal("0.0001")
 _DAY = 86_400 * SECOND
 _ABOVE = 1 + 1e-9
 """More than floats are off by."""
@@ -96,14 +96,8 @@ class Asker:
         ``equity`` is in 0.0001 of the account's currency; no more margin than ``used`` was in use.
         """
         self._step, self._used = step, used
-        self._state = Known(
-            time=int(self._times[step]),
-            account=Money(equity * _CENT, self._currency),
-            instrument=self._each,
-            quote=self._quotes.quote(self._each.instrument, step),
-            quote_rate=self._money.rate(step),
-            breaker=self._level,
-        )
+        account = Money(equity * CENT, self._currency)
+        self._state = known_at(step, account, self._each, self._money, self._quotes, self._level)
         try:
             return self._gate.review(signal, self._account, cast("RiskState", self._state))
         except Unknown:
@@ -128,7 +122,7 @@ class Asker:
             quantity=proposal.quantity,
             notional=price * proposal.quantity,
             equity=state.account.equity,
-            margin_used=Decimal(self._used * _ABOVE) + (_CENT if self._used else 0),
+            margin_used=Decimal(self._used * _ABOVE) + (CENT if self._used else 0),
             spread=quote.spread / quote.mid,
             stopped=proposal.stop_loss is not None,
             volatility=float(self._volatility[step]) * _ABOVE,

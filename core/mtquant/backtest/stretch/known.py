@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NoReturn
 
+from mtquant.backtest.conversion import Conversion
+from mtquant.backtest.stretch.money import Money as Pricing
 from mtquant.contract import BreakerLevel, Totals
 from mtquant.model import Instrument, Quote
 
@@ -49,3 +51,23 @@ class Known(_Guarded):
     working_orders: int = 0
     totals: Totals = _NOTHING
     differs: str = ""
+
+
+def known_at(
+    step: int,
+    account: Money,
+    instrument: Instrument,
+    pricing: Pricing,
+    quotes: Conversion,
+    level: BreakerLevel,
+) -> Known:
+    """Return what is known of the risk state at ``step``, once its prices are there."""
+    quote = quotes.quote(instrument.instrument, step)
+    return Known(
+        time=quote.time,
+        account=account,
+        instrument=instrument,
+        quote=quote,
+        quote_rate=pricing.rate(step),
+        breaker=level,
+    )

@@ -7,14 +7,13 @@ from decimal import Decimal
 from typing import Any, cast
 
 from mtquant.backtest.conversion import Conversion
-from mtquant.backtest.stretch.known import Known, Money, Unknown
+from mtquant.backtest.stretch.known import Money, Unknown, known_at
 from mtquant.backtest.stretch.money import Money as Pricing
 from mtquant.backtest.stretch.screen import vouches
 from mtquant.contract import BreakerLevel, RiskState
+from mtquant.exchange.costs import CENT
 from mtquant.model import Instrument, Signal
 from mtquant.risk import Gate
-
-_CENTS = Decimal("0.0001")
 
 
 class Sizes:
@@ -48,15 +47,8 @@ class Sizes:
         unit, each = self._money.unit, self._each
         if stop is not None:
             signal = replace(signal, stop_distance=abs(price - stop) * unit)
-        quote = self._quotes.quote(each.instrument, step)
-        known = Known(
-            time=quote.time,
-            account=Money(equity * _CENTS, self._currency),
-            instrument=each,
-            quote=quote,
-            quote_rate=self._money.rate(step),
-            breaker=self._level,
-        )
+        account = Money(equity * CENT, self._currency)
+        known = known_at(step, account, each, self._money, self._quotes, self._level)
         try:
             wished = self._gate.sizer.size(signal, cast("RiskState", known), price * unit)
         except (Exception, Unknown):  # noqa: BLE001 - the gate shall hear of it itself
