@@ -5,6 +5,15 @@ of the same name, and ``mtquant.wire.Remote`` is a ``Broker`` whose other end is
 Adding a tool is adding a method here, and nothing else.
 """
 
+from mtquant.contract.agent import (
+    EVERY,
+    Agent,
+    AgentBudget,
+    AgentScope,
+    AgentStanding,
+    agent_of,
+    source_of,
+)
 from mtquant.contract.broker import (
     CONTRACT_VERSION,
     WATCH_LIMIT_S,
@@ -40,7 +49,12 @@ from mtquant.contract.worst import Worst
 
 __all__ = [
     "CONTRACT_VERSION",
+    "EVERY",
     "WATCH_LIMIT_S",
+    "Agent",
+    "AgentBudget",
+    "AgentScope",
+    "AgentStanding",
     "BarCount",
     "BreakerLevel",
     "Broker",
@@ -77,7 +91,9 @@ __all__ = [
     "Verdict",
     "Wishes",
     "Worst",
+    "agent_of",
     "parameters",
+    "source_of",
     "tool",
     "tools_of",
 ]

@@ -135,15 +135,16 @@ def specs_of(kind: type[Broker]) -> dict[str, Spec]:
     if "get_quotes" in offered:
         offered |= {"watch_quotes": tools_of(Broker)["watch_quotes"]}
     return {
-        name: _spec(name, tool, getattr(Broker, name, None) or getattr(kind, name))
+        name: spec_of(name, tool, getattr(Broker, name, None) or getattr(kind, name))
         for name, tool in offered.items()
     }
 
 
 @cache
-def _spec(name: str, tool: Tool, method: Callable[..., Any]) -> Spec:
+def spec_of(name: str, tool: Tool, method: Callable[..., Any], given: int = 1) -> Spec:
+    """Return what ``method`` is as a tool; its first ``given`` parameters aren't arguments."""
     hints = get_type_hints(method, include_extras=True)
-    parameters = list(signature(method).parameters.values())[1:]
+    parameters = list(signature(method).parameters.values())[given:]
     only = hints[parameters[0].name] if len(parameters) == 1 else None
     flat = is_dataclass(only)
     request: Any = only if flat else _request_of(name, parameters, hints)
