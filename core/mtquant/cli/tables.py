@@ -257,6 +257,8 @@ def show_suggestions(answer: dict[str, Any]) -> int:
         _say(f"   {each['strategy']}: {each['reason']}")
         _say(f"   gate: {each['verdict']}")
         _say(f"   until {each['expires']}; digest {each['digest']}")
+        if "code" in each:
+            _say(f"   code {each['code']}: type it where the agent's program asks you, to approve")
     if not answer["suggestions"]:
         _say("no suggestion waits")
     return 0

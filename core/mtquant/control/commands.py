@@ -5,6 +5,7 @@ Whatever could add risk goes through the gate; what is sent to a broker is journ
 
 from __future__ import annotations
 
+import secrets  # noqa: TID251 - a code that approves must not be guessable from any seed
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from mtquant.control.arguments import (
     StopArguments,
 )
 from mtquant.control.changing import Changing
+from mtquant.control.codes import ApprovalCodes
 from mtquant.control.finding import refresh
 from mtquant.control.looking import Looking
 from mtquant.control.reconciling import Reconciling
@@ -41,6 +43,7 @@ from mtquant.model import plain
 
 Answer = dict[str, Any]
 _HALT_ANSWER_S = 10.0
+_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,19 @@ class Command:
 
 
 class Commands:
-    """Every command over one engine. ``stop`` is called to end it; None where it can't be."""
+    """Every command over one engine. ``stop`` is called to end it; None where it can't be.
+
+    ``codes`` are those of its suggestions, which a person types to approve one elsewhere.
+    """
 
     def __init__(
         self, engine: Engine, stop: Callable[[StopArguments], Awaitable[None]] | None = None
     ) -> None:
         self._engine = engine
         self._stop = stop
-        looking, trading = Looking(engine), Trading(engine)
-        self.table: Mapping[str, Command] = {
+        self.codes = ApprovalCodes(secrets.token_bytes(_KEY_BYTES))
+        looking, trading = Looking(engine, self.codes.code), Trading(engine)
+        self.table: dict[str, Command] = {
             "account": Command(ByBroker, looking.accounts),
             "positions": Command(ByBroker, looking.positions),
             "orders": Command(OrdersArguments, looking.orders),
@@ -81,6 +88,10 @@ class Commands:
             "stop": Command(StopArguments, self._end),
             "cash-flow": Command(CashFlowArguments, self._cash_flow),
         }
+
+    def add(self, more: Mapping[str, Command]) -> None:
+        """Take in commands of other parts; one that is known already keeps its meaning."""
+        self.table = dict(more) | self.table
 
     async def run(self, name: str, arguments: Mapping[str, Any]) -> Answer:
         """Run the command ``name``.

@@ -9,7 +9,7 @@ import anyio
 from pydantic import TypeAdapter
 
 from mtquant.clock import format_time
-from mtquant.contract import BreakerLevel
+from mtquant.contract import BreakerLevel, agent_of
 from mtquant.control.arguments import ByBroker, Nothing, OrdersArguments
 from mtquant.control.doubts import doubts
 from mtquant.control.finding import links
@@ -27,10 +27,14 @@ _QUOTES = TypeAdapter(tuple[Quote, ...])
 
 
 class Looking:
-    """Reads of an engine and its brokers; none changes anything."""
+    """Reads of an engine and its brokers; none changes anything.
 
-    def __init__(self, engine: Engine) -> None:
+    ``code`` makes the code of a suggestion, of its number and digest.
+    """
+
+    def __init__(self, engine: Engine, code: Callable[[int, str], str]) -> None:
         self._engine = engine
+        self._code = code
 
     async def _each(
         self, broker: str | None, ask: Callable[[Link], Awaitable[T]]
@@ -91,8 +95,15 @@ class Looking:
         return {"orders": rows, "in_doubt": unknown, "problems": problems}
 
     async def suggestions(self, _: Nothing) -> dict[str, Any]:
-        """Return the orders that wait for a person."""
-        return {"suggestions": list(self._suggestions())}
+        """Return the orders that wait for a person, an agent's with the code that approves it.
+
+        Nothing else returns the code: it is for the person's eyes alone.
+        """
+        rows = list(self._suggestions())
+        for row in rows:
+            if agent_of(row["strategy"]) is not None:
+                row["code"] = self._code(row["number"], row["digest"])
+        return {"suggestions": rows}
 
     def _suggestions(self) -> Iterable[dict[str, Any]]:
         for each in self._engine.book.suggestions.values():
