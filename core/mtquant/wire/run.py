@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
+import logging
 import os
-import signal
-import socket
-import ssl
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -21,27 +17,32 @@ from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAut
 from mcp.server.auth.provider import AccessToken
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
-from mcp.server.transport_security import TransportSecuritySettings
 
 from mtquant.contract import Broker, Scope
 from mtquant.errors import ConfigError
+from mtquant.wire.listen import check_binding, names_answered, serve_app, stop_on_signal
 from mtquant.wire.server import serve
 
 TOKEN_MINIMUM = 16
 """A shorter bearer token is refused: it can be guessed."""
 REQUEST_LIMIT = 1 << 20
-"""A larger request, in bytes, is refused before it is read."""
+"""A larger request, in bytes, is refused before it is read; over stdio it ends the connection."""
 CONCURRENCY = 256
 """More connections and requests at once are turned away."""
-_GRACE_S = 5
 _CHUNK = 1 << 16
+
+_log = logging.getLogger(__name__)
 
 
 async def run_stdio(server: Server[Any]) -> None:
-    """Serve one client over stdin and stdout, until it hangs up or a signal asks to stop."""
+    """Serve one client over stdin and stdout, until it hangs up or a signal asks to stop.
+
+    A client that sends a line of more than 1 MiB is hung up on: it would be waiting for an answer
+    to a request that nobody could read.
+    """
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(_stop_on_signal, group.cancel_scope.cancel)
+            group.start_soon(stop_on_signal, group.cancel_scope.cancel)
             async with stdio_server(stdin=_stdin()) as (requests, answers):
                 await server.run(requests, answers, server.create_initialization_options())
             group.cancel_scope.cancel()
@@ -70,41 +71,16 @@ async def run_http(  # noqa: PLR0913 - the switches of a server
     call it by, besides those of the loopback interface. ``task_status`` is told the port, which is
     a free one where ``port`` is 0. Raises ConfigError where one of these is wrong.
     """
-    _check_host(host, guarded=tls is not None or exposed)
+    check_binding(host, tls, exposed=exposed)
     _check_tokens(tokens)
-    if tls is not None:
-        _check_certificate(*tls)
-    import uvicorn  # noqa: PLC0415 - only servers on HTTP need it
-
-    class _Uvicorn(uvicorn.Server):
-        # uvicorn would raise the signal again when it has stopped, and so end the process
-        # before its other owners have cleaned up.
-        capture_signals = staticmethod(nullcontext)  # type: ignore[assignment]
-
-    server = serve(served) if isinstance(served, Broker) else served
-    listener = _listen(host, port)
-    config = uvicorn.Config(
-        _Guarded(server, tokens, names),
-        ssl_certfile=tls and tls[0],
-        ssl_keyfile=tls and tls[1],
-        limit_concurrency=CONCURRENCY,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
+    await serve_app(
+        _Guarded(serve(served) if isinstance(served, Broker) else served, tokens, names),
+        port=port,
+        host=host,
+        tls=tls,
+        concurrency=CONCURRENCY,
+        task_status=task_status,
     )
-    http = _Uvicorn(config)
-
-    def stop() -> None:
-        http.should_exit = True
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(_stop_on_signal, stop)
-        task_status.started(listener.getsockname()[1])
-        with anyio.CancelScope(shield=True):  # a cancelled uvicorn leaks its socket: stop it
-            await http.serve(sockets=[listener])
-        group.cancel_scope.cancel()
 
 
 class _Guarded:
@@ -113,16 +89,8 @@ class _Guarded:
     def __init__(
         self, server: Server[Any], tokens: Mapping[str, frozenset[Scope]], more: Sequence[str]
     ) -> None:
-        names = ("127.0.0.1", "localhost", "[::1]", *more)
         self._app = server.streamable_http_app(
-            max_request_body_size=REQUEST_LIMIT,
-            transport_security=TransportSecuritySettings(
-                allowed_hosts=[*more, *(f"{name}:*" for name in names)],
-                allowed_origins=[
-                    *(f"https://{name}" for name in more),
-                    *(f"{kind}://{name}:*" for kind in ("http", "https") for name in names),
-                ],
-            ),
+            max_request_body_size=REQUEST_LIMIT, transport_security=names_answered(more)
         )
         from starlette.middleware.authentication import (  # noqa: PLC0415 - as uvicorn
             AuthenticationMiddleware,
@@ -162,61 +130,8 @@ def _check_tokens(tokens: Mapping[str, frozenset[Scope]]) -> None:
         )
 
 
-def _check_host(host: str, *, guarded: bool) -> None:
-    if guarded or host == "localhost" or _is_loopback(host):
-        return
-    raise ConfigError(
-        "host of the HTTP server",
-        f"{host!r} is not a loopback address, and tokens would cross the network in clear",
-        "Give a certificate and its key, or use 127.0.0.1 behind an SSH tunnel or a TLS proxy;"
-        " only if something else encrypts, expose it explicitly",
-    )
-
-
-def _check_certificate(chain: str, key: str) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            "tls of the HTTP server",
-            f"{chain!r} and {key!r} can't be used: {error.strerror or type(error).__name__}",
-            "Give the PEM files of a certificate chain and of its key",
-        ) from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    # With its protocol named: asyncio turns Nagle's algorithm off only then, and with it on, each
-    # call takes 40 ms. socket.create_server leaves the protocol 0.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if sys.platform != "win32":  # there it would let two servers share the port
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen()
-    return listener
-
-
-async def _stop_on_signal(stop: Callable[[], None]) -> None:
-    """Call ``stop`` when a signal asks for it, or when this task is cancelled."""
-    try:
-        if sys.platform == "win32":  # asyncio knows no signals there: Ctrl-C raises instead
-            await anyio.sleep_forever()
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                return
-    finally:
-        stop()
-
-
 def _stdin() -> Any:  # noqa: ANN401 - stdio_server only iterates over it
-    """Return the lines of stdin, or None for the SDK's own reader.
+    """Return the lines of stdin, or None for the SDK's own reader, which knows no limit.
 
     The SDK reads in a thread, which no signal can wake. A pipe or socket is read here instead,
     while file descriptor 0 is pointed elsewhere so that nothing else can read from the wire.
@@ -240,3 +155,6 @@ async def _lines(wire: int) -> AsyncIterator[str]:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line.decode("utf-8", "replace")
+        if len(rest) > REQUEST_LIMIT:
+            _log.error("a line of more than %d bytes: the client is hung up on", REQUEST_LIMIT)
+            return
