@@ -12,7 +12,7 @@ from typing import Any
 
 from mtquant.clock import SECOND
 from mtquant.comparison import Compared
-from mtquant.contract import Portfolio, Sent
+from mtquant.contract import Agent, Portfolio, Sent, agent_of
 from mtquant.covariance import Covariance
 from mtquant.exposures import Exposures
 from mtquant.model import (
@@ -34,6 +34,7 @@ from mtquant.trades import Trades
 
 ZERO = Decimal(0)
 DAY = 86_400 * SECOND
+MONTH = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ class Suggestion:
 
     ``order`` is spelled our way and has no client order id of a sent order: that is made on
     approval. ``price`` is where it would have filled when it was suggested; ``digest`` binds an
-    approval to exactly this order; ``verdict`` is the gate's sentence.
+    approval to exactly this order; ``verdict`` is the gate's sentence. ``request`` is the id under
+    which an agent asked for it, empty where a strategy wants it.
     """
 
     number: int
@@ -143,6 +145,31 @@ class Suggestion:
     expires: int
     digest: str
     verdict: str
+    request: str = ""
+
+    @property
+    def agents(self) -> bool:
+        """True where an agent asks for it, not a strategy."""
+        return agent_of(self.signal.strategy_id) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRequest:
+    """What an agent asked for under an id of its own, once for all: the same id never acts twice.
+
+    ``request`` is the agent's id and ``digest`` names what it asked for; ``client_order_id`` is
+    ours, empty while ``suggestion`` waits for a person (0 for none). ``opens``: exposure.
+    """
+
+    source: str
+    request: str
+    digest: str
+    account: str
+    instrument: str
+    opens: bool
+    time: int
+    client_order_id: str = ""
+    suggestion: int = 0
 
 
 @dataclass(slots=True)
@@ -379,14 +406,22 @@ class AccountBook:
         None where a held instrument has no quote or no rate to the account's currency.
         """
         total = ZERO
-        for symbol, held in self.holdings.items():
-            quote, instrument = self.quotes.get(symbol), self.instruments.get(symbol)
-            rate = self.rate(instrument.quote) if instrument else None
-            if quote is None or rate is None:
+        for symbol in self.holdings:
+            profit = self.open_profit(symbol)
+            if profit is None:
                 return None
-            price = quote.bid if held.quantity > 0 else quote.ask
-            total += held.quantity * (price - held.average_price) * rate
+            total += profit
         return total
+
+    def open_profit(self, symbol: str) -> Decimal | None:
+        """Return the open profit of what is held in ``symbol``; None where it can't be known."""
+        held, quote = self.holdings.get(symbol), self.quotes.get(symbol)
+        instrument = self.instruments.get(symbol)
+        rate = self.rate(instrument.quote) if instrument else None
+        if held is None or quote is None or rate is None:
+            return None
+        price = quote.bid if held.quantity > 0 else quote.ask
+        return held.quantity * (price - held.average_price) * rate
 
     def equity(self) -> Decimal | None:
         """Return our balance plus open profit; None where it can't be known."""
@@ -403,7 +438,8 @@ class Book:
     strategy's mode, with the mode that was configured then; ``outcomes`` is what became of
     suggestions, by number; ``answered`` is, by symbol, which direction a person didn't want, and
     until when he isn't asked again; ``paused`` says why a symbol takes no new exposure, and
-    ``halted`` who stopped all of it and why, empty while nobody has.
+    ``halted`` who stopped all of it and why, empty while nobody has. ``agents`` are those enrolled,
+    by name, and ``requests`` what they asked for in the last month, by source and their own id.
     """
 
     accounts: dict[str, AccountBook] = field(default_factory=dict)
@@ -417,6 +453,8 @@ class Book:
     answered: dict[str, tuple[int, int]] = field(default_factory=dict)
     paused: dict[str, str] = field(default_factory=dict)
     halted: str = ""
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    requests: dict[tuple[str, str], AgentRequest] = field(default_factory=dict)
     time: int = 0
     covariance: Covariance = field(default_factory=Covariance)
 
@@ -426,6 +464,13 @@ class Book:
             made = self.accounts[name] = AccountBook(name)
             made.portfolio = MeasuredPortfolio(made.exposures, self.covariance)
         return self.accounts[name]
+
+    def note_request(self, request: AgentRequest) -> None:
+        """Remember what an agent asked for, for a month; a newer word on the same id counts."""
+        since = request.time - MONTH
+        for key in [key for key, each in self.requests.items() if each.time <= since]:
+            del self.requests[key]
+        self.requests[request.source, request.request] = request
 
     def equity(self) -> Decimal | None:
         """Return the equity of all accounts together, without those never seen.

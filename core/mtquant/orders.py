@@ -201,6 +201,8 @@ class OrderDesk:
             "person": effect.person,
             "request": _REQUEST.dump_python(request, mode="json", exclude_none=True),
         }
+        if isinstance(effect, Submit) and effect.notional is not None:
+            body["notional"] = plain(effect.notional)
         self._journal.append("intent", body)
         ticket = Ticket(
             client_order_id=request.client_order_id,

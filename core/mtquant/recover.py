@@ -8,7 +8,14 @@ from decimal import Decimal
 from mtquant.book import Book, ExpectedFlow, Leaving
 from mtquant.chain import CARRIED
 from mtquant.contract import BreakerLevel, Sent
-from mtquant.decide import read_signal, read_suggestion, take_accepted, take_target
+from mtquant.decide import (
+    read_agents,
+    read_request,
+    read_signal,
+    read_suggestion,
+    take_accepted,
+    take_target,
+)
 from mtquant.decide.persons import DECLINED
 from mtquant.journal import Entry, Journal
 from mtquant.model import Mode, OrderStatus, Side
@@ -104,17 +111,26 @@ def _mode(entry: Entry, book: Book, _: OrderDesk) -> None:
 def _suggestion(entry: Entry, book: Book, _: OrderDesk) -> None:
     suggestion = read_suggestion(entry.body)
     book.suggestions[suggestion.number] = suggestion
-    if (target := book.targets.get(suggestion.order.instrument)) is not None:
+    target = book.targets.get(suggestion.order.instrument)
+    if target is not None and not suggestion.agents:
         target.spent = True
 
 
 def _suggestion_ended(entry: Entry, book: Book, _: OrderDesk) -> None:
     ended = book.suggestions.pop(entry.body["number"], None)
     book.outcomes[entry.body["number"]] = entry.body["text"]
-    if ended is not None and entry.body["outcome"] in DECLINED:
+    if ended is not None and not ended.agents and entry.body["outcome"] in DECLINED:
         # As long as it had been good for: what was configured then.
         until = entry.time + ended.expires - ended.created
         book.answered[ended.order.instrument] = (ended.order.side.sign, until)
+
+
+def _agents(entry: Entry, book: Book, _: OrderDesk) -> None:
+    book.agents = read_agents(entry.body["agents"])
+
+
+def _agent_request(entry: Entry, book: Book, _: OrderDesk) -> None:
+    book.note_request(read_request(entry.body))
 
 
 def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
@@ -143,6 +159,7 @@ def _intent(entry: Entry, book: Book, desk: OrderDesk) -> None:
                 instrument=body["instrument"],
                 side=Side(body["side"]),
                 quantity=quantity,
+                notional=Decimal(body["notional"]) if "notional" in body else None,
             )
         )
     else:
@@ -249,6 +266,8 @@ _FOLDS = {
     "suggestion": _suggestion,
     "suggestion_ended": _suggestion_ended,
     "verdict": _verdict,
+    "agents": _agents,
+    "agent_request": _agent_request,
     "intent": _intent,
     "order": _order,
     "fill": _fill,

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 from mtquant.book import AccountBook, Book, ExpectedFlow, Holding, Leaving, Target, Working
 from mtquant.clock import SECOND
 from mtquant.contract import ClosedTrade, Sent, TradeRecord
-from mtquant.decide import read_signal, read_suggestion, signal_body
-from mtquant.decide.entries import suggestion_body
+from mtquant.decide import read_agents, read_request, read_signal, read_suggestion, signal_body
+from mtquant.decide.entries import agents_body, request_body, suggestion_body
 from mtquant.errors import JournalError
 from mtquant.model import Mode, OrderStatus
 from mtquant.orders import OrderDesk, Ticket
@@ -59,6 +59,8 @@ def snapshot(book: Book, desk: OrderDesk, step: int | None, time: int) -> dict[s
         "states": [*book.states.items()],
         "modes": [(name, mode, configured) for name, (mode, configured) in book.modes.items()],
         "suggestions": [suggestion_body(each) for each in book.suggestions.values()],
+        "agents": agents_body(book.agents),
+        "requests": [request_body(each) for each in book.requests.values()],
         "outcomes": [*book.outcomes.items()],
         "answered": [(symbol, *answer) for symbol, answer in book.answered.items()],
         "tickets": _TICKETS.dump_python(tuple(tickets), mode="json"),
@@ -89,12 +91,7 @@ def restore(state: dict[str, Any], book: Book, desk: OrderDesk) -> int | None:
     book.states.update(state["states"])
     for name, mode, configured in state["modes"]:
         book.modes[name] = (Mode(mode), Mode(configured))
-    for body in state["suggestions"]:
-        suggestion = read_suggestion(body)
-        book.suggestions[suggestion.number] = suggestion
-    book.outcomes.update(state["outcomes"])
-    for symbol, direction, until in state["answered"]:
-        book.answered[symbol] = (direction, until)
+    _restore_answers(state, book)
     for body in state["accounts"]:
         _restore_account(body, book.account(body["name"]))
     for ticket in _TICKETS.validate_python(state["tickets"]):
@@ -103,6 +100,19 @@ def restore(state: dict[str, Any], book: Book, desk: OrderDesk) -> int | None:
     desk.cursors.update(state["cursors"])
     step: int | None = state["step"]
     return step
+
+
+def _restore_answers(state: dict[str, Any], book: Book) -> None:
+    """Put back what waits for a person, what he answered, and what agents asked for."""
+    for body in state["suggestions"]:
+        suggestion = read_suggestion(body)
+        book.suggestions[suggestion.number] = suggestion
+    book.agents = read_agents(state.get("agents", {}))
+    for body in state.get("requests", ()):
+        book.note_request(read_request(body))
+    book.outcomes.update(state["outcomes"])
+    for symbol, direction, until in state["answered"]:
+        book.answered[symbol] = (direction, until)
 
 
 def as_working(ticket: Ticket) -> Working:

@@ -25,10 +25,27 @@ from tests.kernel.test_persons import Puppet, Scene, Second, strategy
 from tests.kernel.test_recover import ACTS, Journaled, act, deaf, remembered
 
 from mtquant.archive import DAY, archive, due
-from mtquant.book import AccountBook, Book, ExpectedFlow, Holding, Leaving, Suggestion, Target
+from mtquant.book import (
+    AccountBook,
+    AgentRequest,
+    Book,
+    ExpectedFlow,
+    Holding,
+    Leaving,
+    Suggestion,
+    Target,
+)
 from mtquant.clock import SECOND, Ids, ManualClock, seeded
 from mtquant.combine import CombineRules
-from mtquant.contract import BreakerLevel, ClosedTrade, Sent, TradeRecord
+from mtquant.contract import (
+    Agent,
+    AgentBudget,
+    AgentScope,
+    BreakerLevel,
+    ClosedTrade,
+    Sent,
+    TradeRecord,
+)
 from mtquant.errors import JournalError
 from mtquant.exposures import Exposures
 from mtquant.journal import Journal
@@ -193,7 +210,19 @@ def full() -> tuple[Book, OrderDesk]:
     book.modes = {"p": (Mode.SEMI, Mode.AUTO)}
     book.suggestions[3] = Suggestion(
         number=3, account="a", order=order, signal=signal, price=D("1.1"), created=START,
-        expires=START + 7, digest="ab12", verdict="buy 5",
+        expires=START + 7, digest="ab12", verdict="buy 5", request="r1",
+    )  # fmt: skip
+    book.agents = {
+        "claude": Agent(
+            name="claude", scopes=(AgentScope.TRADE,), mode=Mode.AUTO,
+            budget=AgentBudget(currency="EUR", instruments=("*",), notional=D("0.5"), orders=3),
+        )
+    }  # fmt: skip
+    book.note_request(
+        AgentRequest(
+            source="agent:claude", request="r1", digest="cd34", account="a", instrument="EUR/USD",
+            opens=True, time=START, client_order_id="C1", suggestion=3,
+        )
     )  # fmt: skip
     book.outcomes = {1: "expired", 2: "rejected by ann"}
     book.answered = {"EUR/USD": (-1, START + 5)}
@@ -214,7 +243,7 @@ def full() -> tuple[Book, OrderDesk]:
     account.sent = (
         Sent(
             time=START, client_order_id="C1", strategy_id="p", instrument="EUR/USD",
-            side=Side.SELL, quantity=D("1.5"),
+            side=Side.SELL, quantity=D("1.5"), notional=D("1.65"),
         ),
     )  # fmt: skip
     account.messages = (START, START + 1)

@@ -465,6 +465,7 @@ NESTED: dict[str, Any] = {"account": Account, "instrument": Instrument, "quote":
 KEPT_OTHERWISE = {
     "in_instrument",
     "summed",
+    "agent",
     "portfolio",
     "records",
     "closed",

@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
+from mtquant.contract.agent import AgentStanding
 from mtquant.contract.exposure import Exposure, Totals
 from mtquant.contract.plugin import Plugin, S
 from mtquant.contract.worst import Worst
@@ -34,7 +35,11 @@ class BreakerLevel(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """An order that opens exposure and was sent in the last day; refused ones are left out."""
+    """An order that opens exposure and was sent in the last day; refused ones are left out.
+
+    ``notional`` is what an agent's was worth when it was sent, in the account's currency; None of
+    anybody else's.
+    """
 
     time: int
     client_order_id: str
@@ -42,6 +47,7 @@ class Sent:
     instrument: str
     side: Side
     quantity: Decimal
+    notional: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +129,7 @@ class RiskState:
     each strategy's closed trades and ``closed`` those of the last day; ``opened_by`` is whose order
     opened what is held in a symbol; ``drawdown`` is the loss from the highest equity (0.05 is 5 %).
     ``differs`` says how the broker's record of the instrument isn't our book's, where it isn't.
+    ``agent`` is what an agent has used of its budget, where it is an agent who asks.
     """
 
     time: int
@@ -143,6 +150,7 @@ class RiskState:
     drawdown: Decimal = _ZERO
     in_instrument: Sequence[Exposure] | None = None
     differs: str = ""
+    agent: AgentStanding | None = None
 
     @property
     def here(self) -> Sequence[Exposure]:

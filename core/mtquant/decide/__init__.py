@@ -2,6 +2,8 @@
 
 from mtquant.decide.decider import Decider, Rules
 from mtquant.decide.entries import (
+    read_agents,
+    read_request,
     read_signal,
     read_suggestion,
     signal_body,
@@ -11,6 +13,8 @@ from mtquant.decide.entries import (
 from mtquant.decide.events import (
     Accepted,
     AccountSeen,
+    AgentOrdered,
+    AgentsEnrolled,
     Answered,
     BarClosed,
     CashFlowExpected,
@@ -34,16 +38,20 @@ from mtquant.decide.events import (
     Submit,
     Tell,
     Ticked,
+    Withdrawn,
 )
 from mtquant.decide.flow import EQUITY_MAX_AGE_S, UNSURE
 from mtquant.decide.hearing import take_target
 from mtquant.decide.persons import ApprovalRules, digest
+from mtquant.decide.standing import standing
 
 __all__ = [
     "EQUITY_MAX_AGE_S",
     "UNSURE",
     "Accepted",
     "AccountSeen",
+    "AgentOrdered",
+    "AgentsEnrolled",
     "Answered",
     "ApprovalRules",
     "BarClosed",
@@ -70,10 +78,14 @@ __all__ = [
     "Submit",
     "Tell",
     "Ticked",
+    "Withdrawn",
     "digest",
+    "read_agents",
+    "read_request",
     "read_signal",
     "read_suggestion",
     "signal_body",
+    "standing",
     "stay_body",
     "take_accepted",
     "take_target",

@@ -20,11 +20,14 @@ from typing import Any
 from mtquant.book import AccountBook, Book, ExpectedFlow, Leaving
 from mtquant.clock import SECOND, Ids
 from mtquant.combine import CombineRules
-from mtquant.contract import BreakerLevel, Level, Strategy
+from mtquant.contract import AgentStanding, BreakerLevel, Level, Strategy
+from mtquant.decide.agents import Agents
 from mtquant.decide.entries import accepted_body, flow_body, stay_body, take_accepted
 from mtquant.decide.events import (
     Accepted,
     AccountSeen,
+    AgentOrdered,
+    AgentsEnrolled,
     Answered,
     BarClosed,
     CashFlowExpected,
@@ -44,11 +47,13 @@ from mtquant.decide.events import (
     QuotesSeen,
     Record,
     RoutesChanged,
+    Withdrawn,
 )
 from mtquant.decide.flow import Flow
 from mtquant.decide.hearing import Hearing
 from mtquant.decide.persons import ApprovalRules, Persons, wish
 from mtquant.decide.pursuit import Pursuit
+from mtquant.decide.standing import standing
 from mtquant.model import CashFlowKind, Mode, OrderRequest, OrderStatus, Quote, plain
 from mtquant.risk import BreakerState, Decision, Gate, step
 
@@ -96,6 +101,7 @@ class Decider:
         self.rules = rules or Rules()
         self.hearing = Hearing(strategies, self.rules.weights, self.rules.combine)
         self.persons = Persons(self.rules.approval)
+        self.agents = Agents(self.persons)
         self._handlers: Mapping[type[Event], Callable[[Flow, Any], None]] = {
             BarClosed: self._bar,
             Opened: self._opened,
@@ -108,6 +114,9 @@ class Decider:
             FeedChanged: self._feed_changed,
             ModeSet: self._mode_set,
             Ordered: self.persons.order,
+            AgentsEnrolled: self.agents.enrolled,
+            AgentOrdered: self.agents.order,
+            Withdrawn: self.persons.withdraw,
             CloseOrdered: self.persons.close,
             Answered: self.persons.answer,
             HaltSet: self._halt_set,
@@ -166,11 +175,21 @@ class Decider:
         None where nothing is known of the account yet.
         """
         flow = Flow(self.book, self.gate, self.ids)
-        state = flow.state(self.book.account(account), order.instrument, instead_of=instead_of)
+        state = flow.state(
+            self.book.account(account), order.instrument, instead_of=instead_of, source=by
+        )
         if state is None:
             return None
         signal = wish(by, order, self.book.time)
         return self.gate.review_order(signal, order, account, state)
+
+    def preview(self, event: AgentOrdered) -> Decision | str:
+        """Return what the gate says of an agent's wish now, or why it isn't asked."""
+        return self.agents.decide(Flow(self.book, self.gate, self.ids), event)
+
+    def agent_use(self, source: str) -> AgentStanding | None:
+        """Return what an agent has used of its budget; None where no such agent is enrolled."""
+        return standing(self.book, source)
 
     def _bar(self, flow: Flow, event: BarClosed) -> None:
         self.book.covariance.bar(event.bar)

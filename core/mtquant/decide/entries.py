@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from mtquant.book import AccountBook, ExpectedFlow, Leaving, Suggestion
+from mtquant.book import AccountBook, AgentRequest, ExpectedFlow, Leaving, Suggestion
 from mtquant.clock import format_time, parse_time
 from mtquant.comparison import Comparison, strategies_part
+from mtquant.contract import Agent
 from mtquant.model import OrderRequest, Signal, plain
 
 _ORDER = TypeAdapter(OrderRequest)
+_REQUEST = TypeAdapter(AgentRequest)
 
 
 def signal_body(signal: Signal) -> dict[str, Any]:
@@ -55,6 +58,7 @@ def suggestion_body(suggestion: Suggestion) -> dict[str, Any]:
         "expires": format_time(suggestion.expires),
         "digest": suggestion.digest,
         "verdict": suggestion.verdict,
+        "request": suggestion.request,
     }
 
 
@@ -70,7 +74,29 @@ def read_suggestion(body: dict[str, Any]) -> Suggestion:
         expires=parse_time(body["expires"]),
         digest=body["digest"],
         verdict=body["verdict"],
+        request=body.get("request", ""),
     )
+
+
+def request_body(request: AgentRequest) -> dict[str, Any]:
+    """Return what an agent asked for as the journal keeps it."""
+    body: dict[str, Any] = _REQUEST.dump_python(request, mode="json")
+    return body
+
+
+def read_request(body: dict[str, Any]) -> AgentRequest:
+    """Return what :func:`request_body` wrote."""
+    return _REQUEST.validate_python(body)
+
+
+def agents_body(agents: Mapping[str, Agent]) -> dict[str, Any]:
+    """Return who the agents are as the journal keeps it; their tokens aren't known here."""
+    return {name: each.model_dump(mode="json") for name, each in agents.items()}
+
+
+def read_agents(body: Mapping[str, Any]) -> dict[str, Agent]:
+    """Return the agents that :func:`agents_body` wrote."""
+    return {name: Agent.model_validate(each) for name, each in body.items()}
 
 
 def _text(number: Decimal | None) -> str | None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from mtquant.comparison import Compared, Comparison
-from mtquant.contract import Level
+from mtquant.contract import Agent, Level
 from mtquant.model import (
     Account,
     Bar,
@@ -22,6 +22,7 @@ from mtquant.model import (
     Position,
     Quote,
     Side,
+    Signal,
 )
 from mtquant.risk import Decision
 
@@ -140,10 +141,47 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentsEnrolled:
+    """Who the agents are from now on, with their scopes and budgets, by name."""
+
+    time: int
+    agents: Mapping[str, Agent]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentOrdered:
+    """An agent wants exposure opened at ``account``.
+
+    ``signal`` says what and why; the sizer decides how much, unless ``order`` names it. ``request``
+    and ``digest`` are the agent's id for it and what names what it asked. ``asks``: the order waits
+    for a person.
+    """
+
+    time: int
+    account: str
+    signal: Signal
+    request: str
+    digest: str
+    order: OrderRequest | None = None
+    asks: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """Whoever asked for a suggestion wants it no more."""
+
+    time: int
+    number: int
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloseOrdered:
     """A person wants a position in ``symbol``, spelled our way, closed, or part of it.
 
-    ``side`` is the closing side.
+    ``side`` is the closing side. ``request`` and ``digest`` are as for :class:`AgentOrdered`, where
+    an agent wants it.
     """
 
     time: int
@@ -152,6 +190,8 @@ class CloseOrdered:
     symbol: str
     side: Side
     close: CloseRequest
+    request: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +272,9 @@ Event = (
     | FeedChanged
     | ModeSet
     | Ordered
+    | AgentsEnrolled
+    | AgentOrdered
+    | Withdrawn
     | CloseOrdered
     | Answered
     | HaltSet
@@ -246,12 +289,14 @@ Event = (
 class Submit:
     """Send an order that the gate approved. The instrument is spelled our way.
 
-    ``person`` is who ordered it; empty where a strategy did.
+    ``person`` is who ordered it; empty where a strategy did. ``notional`` is what an agent's is
+    worth, in the account's currency.
     """
 
     account: str
     order: OrderRequest
     person: str = ""
+    notional: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

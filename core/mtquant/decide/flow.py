@@ -8,9 +8,10 @@ from typing import Any
 
 from mtquant.book import AccountBook, Book, Working
 from mtquant.clock import SECOND, Ids
-from mtquant.contract import BreakerLevel, Level, RiskState, Sent, Totals
+from mtquant.contract import BreakerLevel, Level, Proposal, RiskState, Sent, Totals
 from mtquant.decide.events import Close, Effect, Record, Submit, Tell
-from mtquant.model import Account, OrderStatus, Side
+from mtquant.decide.standing import standing
+from mtquant.model import Account, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
 from mtquant.risk import BreakerState, Decision, Gate
 
 _ZERO = Decimal(0)
@@ -69,6 +70,7 @@ class Flow:
                 instrument=order.instrument,
                 side=order.side,
                 quantity=order.quantity,
+                notional=effect.notional,
             )
         )
         self.out.append(effect)
@@ -101,10 +103,13 @@ class Flow:
         )
         book.work(order)
 
-    def state(self, book: AccountBook, symbol: str, *, instead_of: str = "") -> RiskState | None:
+    def state(
+        self, book: AccountBook, symbol: str, *, instead_of: str = "", source: str = ""
+    ) -> RiskState | None:
         """Return what the gate looks at; None where nothing is known of the account yet.
 
         The working order ``instead_of`` is left out: it is what an order under review replaces.
+        ``source`` is who asks, where that isn't a strategy.
         """
         instrument = book.instruments.get(symbol)
         if book.account is None or instrument is None:
@@ -135,6 +140,7 @@ class Flow:
             drawdown=book.breaker.losses["peak"] if book.breaker else _ZERO,
             in_instrument=None if replaced is not None else exposures.at(symbol),
             differs=str(book.differing.get(symbol, "")),
+            agent=standing(self.book, source, book, symbol) if source else None,
         )
 
     def _level(self, breaker: BreakerState | None, account: Account) -> BreakerLevel:
@@ -164,6 +170,21 @@ class Flow:
             for book in self.book.accounts.values()
             for each in book.working.values()
         )
+
+
+def market_order(client_order_id: str, proposal: Proposal) -> OrderRequest:
+    """Return the order that an approved proposal without a named order comes to."""
+    return OrderRequest(
+        client_order_id=client_order_id,
+        instrument=proposal.signal.instrument,
+        side=proposal.side,
+        order_type=OrderType.MARKET,
+        quantity=proposal.quantity,
+        time_in_force=TimeInForce.FOK,
+        stop_loss=proposal.stop_loss,
+        take_profit=proposal.take_profit,
+        strategy_id=proposal.signal.strategy_id,
+    )
 
 
 def _without(sent: tuple[Sent, ...], client_order_id: str) -> tuple[Sent, ...]:

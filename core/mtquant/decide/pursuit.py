@@ -9,16 +9,14 @@ from mtquant.book import AccountBook, Book, Target
 from mtquant.contract import Level
 from mtquant.decide.entries import signal_body
 from mtquant.decide.events import Close, Submit
-from mtquant.decide.flow import Flow
+from mtquant.decide.flow import Flow, market_order
 from mtquant.decide.persons import Persons
+from mtquant.decide.standing import agent_works
 from mtquant.model import (
     CloseRequest,
     Mode,
-    OrderRequest,
-    OrderType,
     Side,
     Signal,
-    TimeInForce,
     plain,
 )
 from mtquant.risk import Decision
@@ -135,17 +133,7 @@ class Pursuit:
             self._tell_veto(flow, symbol, decision)
             return
         self.take_veto(symbol, "")
-        order = OrderRequest(
-            client_order_id=flow.ids.new(),
-            instrument=symbol,
-            side=proposal.side,
-            order_type=OrderType.MARKET,
-            quantity=proposal.quantity,
-            time_in_force=TimeInForce.FOK,
-            stop_loss=proposal.stop_loss,
-            take_profit=proposal.take_profit,
-            strategy_id=target.signal.strategy_id,
-        )
+        order = market_order(flow.ids.new(), proposal)
         if mode is Mode.SEMI:
             self._persons.suggest(flow, name, order, decision)
         else:
@@ -167,6 +155,11 @@ class Pursuit:
                 f"vetoed {symbol}: {book.name} holds {plain(book.external[symbol])} that isn't "
                 "ours",
             )
+            return None
+        if agent := agent_works(book, symbol):
+            body = {"signal": signal_body(signal), "account": book.name, "approved": False}
+            flow.record("verdict", body | {"code": "agent_order"})
+            flow.tell(Level.WARNING, f"vetoed {symbol}: an order of {agent} works at {book.name}")
             return None
         return flow.gate.review(signal, book.name, state)
 

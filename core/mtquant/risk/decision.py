@@ -17,7 +17,7 @@ from mtquant.model import Signal, plain
 _RECENT = 60 * SECOND
 _OTHERWISE = {
     *("exposures", "summed", "in_instrument"),
-    *("sent", "messages", "portfolio", "records", "closed", "opened_by"),
+    *("sent", "messages", "portfolio", "records", "closed", "opened_by", "agent"),
 }
 """What of a risk state is told in another way, or follows from the rest."""
 
@@ -74,6 +74,9 @@ class Decision:
         table["records"] = _json(state.records.get(name))
         table["closed"] = [_json(each) for each in state.closed if each.strategy_id == name]
         table["opened_by"] = dict(state.opened_by)
+        if state.agent is not None:
+            table["agent"] = _table(state.agent, _names(type(state.agent)))
+            table["agent"]["agent"] = state.agent.agent.model_dump(mode="json")
         if state.portfolio is not None:
             table["portfolio"] = state.portfolio.evidence(state.instrument.instrument)
         return table

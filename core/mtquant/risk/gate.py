@@ -28,9 +28,12 @@ from mtquant.contract import (
     RiskState,
     Sizer,
     Verdict,
+    agent_of,
 )
 from mtquant.errors import Vetoed
 from mtquant.model import Instrument, OrderRequest, QuantityUnit, Quote, Side, Signal, plain
+from mtquant.risk.agents import NAME as AGENT_BUDGET
+from mtquant.risk.agents import review_agent
 from mtquant.risk.breaker import BreakerRules
 from mtquant.risk.decision import Decision, figure
 
@@ -48,6 +51,7 @@ BREAKER_VETOES = {
 """Code and sentence of the veto at a breaker level."""
 FARTHEST = 10**12
 """In price steps: beyond it there is no price, whatever the distance a strategy asks for."""
+_Ask = Callable[[Proposal, RiskState], Finding]
 _ZERO = Decimal(0)
 _APPROVED = Verdict.APPROVED
 _NO_PRICE = Decimal("NaN")
@@ -71,7 +75,12 @@ class Gate:
         self.checks = tuple(checks)
         self.rules = rules
         self.watch = watch
-        self.asked = [(_name(check), check.review) for check in self.checks]
+        self.asked: list[tuple[str, _Ask]] = [(_name(check), check.review) for check in self.checks]
+        self._asked_of_agents = [(AGENT_BUDGET, review_agent), *self.asked]
+
+    def asked_of(self, source: str) -> Sequence[tuple[str, _Ask]]:
+        """Return what is asked of an order from ``source``: an agent's budget comes first."""
+        return self.asked if agent_of(source) is None else self._asked_of_agents
 
     def review(self, signal: Signal, account: str, state: RiskState) -> Decision:
         """Decide on the new exposure that ``signal`` asks for at ``account``."""
@@ -192,7 +201,7 @@ class _Review:
         proposal = self._wanted(gate, quote) if self.order is None else self._named(quote)
         self.proposal = proposal
         before = self._require_quick(before, watch())
-        for name, ask in gate.asked:
+        for name, ask in gate.asked_of(signal.strategy_id):
             self.stage = name
             finding = ask(proposal, state)
             before = self._require_quick(before, watch())

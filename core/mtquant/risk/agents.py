@@ -1,0 +1,143 @@
+"""An agent's budget, as the gate holds every order of it that opens exposure to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from mtquant.contract import (
+    AgentScope,
+    AgentStanding,
+    Finding,
+    Proposal,
+    RiskState,
+    Verdict,
+    agent_of,
+)
+from mtquant.model import plain
+from mtquant.risk.decision import figure
+
+NAME = "agent_budget"
+_ZERO = Decimal(0)
+
+
+def review_agent(proposal: Proposal, state: RiskState) -> Finding:
+    """Approve, reduce or veto an agent's order, by what its budget still leaves.
+
+    A pure function, as every check. Who isn't enrolled, or no more, may open nothing; a figure that
+    isn't known is a veto.
+    """
+    standing = state.agent
+    name = agent_of(proposal.signal.strategy_id) or ""
+    if standing is None or standing.agent.name != name:
+        return _veto("agent_unknown", f"no agent {name!r} is enrolled")
+    for look in (_scope, _instrument, _beside, _orders, _loss):
+        for code, message, limit, observed in look(standing, proposal):
+            return _veto(code, message, limit, observed)
+    return _notional(standing, proposal, state)
+
+
+_Found = Iterator[tuple[str, str, str, str]]
+
+
+def _scope(standing: AgentStanding, _: Proposal) -> _Found:
+    scopes = standing.agent.scopes
+    if AgentScope.TRADE not in scopes and AgentScope.PROPOSE not in scopes:
+        message = f"{standing.agent.name} may neither trade nor propose"
+        yield "agent_scope", message, "propose, trade", ", ".join(scopes)
+
+
+def _instrument(standing: AgentStanding, proposal: Proposal) -> _Found:
+    symbol, budget = proposal.signal.instrument, standing.agent.budget
+    if not budget.opens(symbol):
+        allowed = ", ".join(budget.instruments) or "nothing"
+        message = f"{standing.agent.name} may open {allowed}, not {symbol}"
+        yield "agent_instrument", message, allowed, symbol
+
+
+def _beside(standing: AgentStanding, proposal: Proposal) -> _Found:
+    if standing.beside:
+        message = (
+            f"{standing.beside} holds {proposal.signal.instrument} at {proposal.account}, or has "
+            "an order there: positions are netted, and an agent opens none into another's"
+        )
+        yield "agent_beside", message, "", standing.beside
+
+
+def _orders(standing: AgentStanding, _: Proposal) -> _Found:
+    most = standing.agent.budget.orders
+    if standing.orders + 1 > most:
+        message = f"{standing.agent.name} may send {most} opening orders in 24 hours"
+        yield (
+            "agent_orders",
+            f"{message}, and has sent {standing.orders}",
+            str(most),
+            str(standing.orders),
+        )
+
+
+def _loss(standing: AgentStanding, _: Proposal) -> _Found:
+    budget, lost = standing.agent.budget, standing.lost
+    if lost is None:
+        yield "agent_loss", f"what {standing.agent.name} has lost can't be known now", "", ""
+    elif lost >= budget.loss:
+        message = (
+            f"{standing.agent.name} has lost {figure(lost)} {budget.currency} in 24 hours, closed "
+            f"and open; it may lose {figure(budget.loss)}"
+        )
+        yield "agent_loss", message, plain(budget.loss), plain(lost)
+
+
+def _notional(standing: AgentStanding, proposal: Proposal, state: RiskState) -> Finding:
+    """Let pass what the notional value still has room for: of the day, and of what is held."""
+    budget, name = standing.agent.budget, standing.agent.name
+    each = _of_one(standing, proposal, state)
+    if each is None or standing.opened is None or standing.held is None:
+        return _veto("agent_notional", f"what {name} has opened can't be valued now")
+    used = max(standing.opened, standing.held)
+    room = budget.notional - used
+    wanted = each * proposal.quantity
+    if wanted <= room:
+        return Finding(NAME, Verdict.APPROVED, proposal.quantity)
+    message = (
+        f"{name} may open {figure(budget.notional)} {budget.currency} in 24 hours and hold no "
+        f"more; {figure(used)} are used, and this order is worth {figure(wanted)}"
+    )
+    if room <= 0:
+        return _veto("agent_notional", message, plain(budget.notional), plain(used))
+    return Finding(
+        check=NAME,
+        verdict=Verdict.REDUCED,
+        quantity=room / each,
+        code="agent_notional",
+        limit=plain(budget.notional),
+        observed=plain(used + wanted),
+        message=message,
+    )
+
+
+def _of_one(standing: AgentStanding, proposal: Proposal, state: RiskState) -> Decimal | None:
+    """Return what one base unit of the order is worth in the budget's currency."""
+    if state.quote_rate is None or standing.rate is None:
+        return None
+    size = proposal.reference_price * state.quote_rate * standing.rate
+    return size if size.is_finite() and size > 0 else None
+
+
+def notional_of(proposal: Proposal, state: RiskState) -> Decimal | None:
+    """Return what an order is worth at its price, in the account's currency; None if unknown."""
+    if state.quote_rate is None:
+        return None
+    return proposal.quantity * proposal.reference_price * state.quote_rate
+
+
+def _veto(code: str, message: str, limit: str = "", observed: str = "") -> Finding:
+    return Finding(
+        check=NAME,
+        verdict=Verdict.VETOED,
+        quantity=_ZERO,
+        code=code,
+        limit=limit,
+        observed=observed,
+        message=message,
+    )
