@@ -32,7 +32,7 @@ _NAMED = re.compile(
     r"""(?ix)
     ((?:token|passw(?:or)?d|passphrase|secret|credentials?|pwd|(?:api|access|private)[ _-]?key)
      [\w.-]{0,20}["']?\s?[:=]\s?)
-    (?:"[^"]*"?|'[^']*'?)?[^\s"',;&}]*"""
+    (?:"[^"]*"?|'[^']*'?)?[^\s"',}]*"""
 )
 _HEADER = re.compile(
     r"(?i)(\bauthorization[\"']?\s?[:=]\s?[\"']?|\bbearer\s)"
@@ -40,7 +40,7 @@ _HEADER = re.compile(
 )
 _IN_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)")
 _TOKEN = re.compile(
-    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY.*|mtq_[\w-]{4,}"
+    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY.*|mtq_[\w-]{4,}|\beyJ[\w-]{6,}[\w.-]*"
     r"|\b(?:sk|pk|rk|ghp|gho|xox[abp]|AKIA|ASIA)[_-]?(?=[A-Za-z_-]{0,30}\d)[\w-]{12,}",
     re.ASCII,
 )
