@@ -98,6 +98,8 @@ def commands() -> str:
 def walk(group: Any, path: str) -> Iterator[tuple[str, Any]]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:  # it does something itself, too
+                yield f"{path} {name}", command
             yield from walk(command, f"{path} {name}")
         else:
             yield f"{path} {name}", command

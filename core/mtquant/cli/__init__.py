@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mtquant import __version__
-from mtquant.cli import checking, data, drift, optimize, simulate, trading
+from mtquant.cli import agents, checking, data, drift, optimize, simulate, trading
 from mtquant.errors import MtquantError
 
 app = typer.Typer(
@@ -307,6 +307,7 @@ simulate.register(app)
 data.register(app)
 drift.register(app)
 optimize.register(app)
+agents.register(app)
 
 
 def main() -> None:
