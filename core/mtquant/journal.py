@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +138,21 @@ class Journal:
                     if problem := chain.follow(row):
                         raise JournalError(f"{self.folder / PRESENT}: {problem}. {REMEDY}")
                 yield Entry(row.seq, row.time, row.kind, json.loads(row.body))
+
+    def newest(self, kinds: Sequence[str], limit: int, *, after: int = 0) -> tuple[Entry, ...]:
+        """Return the last ``limit`` entries of ``kinds`` numbered above ``after``, newest first.
+
+        What isn't on disk yet is among them. Raises JournalError where the file is damaged.
+        """
+        query = (
+            "SELECT seq, time, kind, body FROM entry "  # noqa: S608 - placeholders only
+            f"WHERE seq > ? AND kind IN ({','.join('?' * len(kinds))}) ORDER BY seq DESC LIMIT ?"
+        )
+        with self._readable():
+            found = self._db.execute(query, (after, *kinds, limit)).fetchall()
+            return tuple(
+                Entry(seq, time, kind, json.loads(body)) for seq, time, kind, body in found
+            )
 
     @property
     def seq(self) -> int:

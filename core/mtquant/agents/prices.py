@@ -1,0 +1,118 @@
+"""Prices for agents: who is asked for a symbol, what may be shown as one, and its history."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from mtquant.agents.refusal import AgentRefused
+from mtquant.engine import Engine
+from mtquant.errors import BrokerError
+from mtquant.link import Link
+from mtquant.model import Bars, Instrument, Timeframe
+from mtquant.model.arrays import BarArrays
+from mtquant.symbols import unknown_instrument
+
+_NAME = re.compile(r"[A-Z0-9][A-Z0-9._/-]{0,31}", re.ASCII)
+_PAGE = 5000
+"""How many bars one call of a broker returns at most."""
+_LATER = "Try another timeframe or symbol, or tell the person that there is no history."
+
+
+def named_plainly(symbol: str) -> bool:
+    """Tell whether ``symbol`` can only be a name: a broker may put a sentence where one stands."""
+    return _NAME.fullmatch(symbol) is not None
+
+
+def listing(engine: Engine, symbol: str) -> Iterator[tuple[Link, Instrument]]:
+    """Yield the accounts that list ``symbol``, the preferred ones first, with its instrument."""
+    preferred = engine.wiring.preference(symbol)
+    others = (name for name in engine.wiring.links if name not in preferred)
+    if not named_plainly(symbol):
+        return
+    for name in (*preferred, *others):
+        link = engine.wiring.links[name]
+        found = link.symbols.instruments.get(symbol)
+        if found is not None:
+            yield link, found
+
+
+def asked_of(engine: Engine, symbol: str) -> tuple[Link, Instrument]:
+    """Return the account to ask for prices of ``symbol``: the preferred one that is connected.
+
+    Raises AgentRefused, which names the nearest symbols where nobody lists it.
+    """
+    found = list(listing(engine, symbol))
+    if not found:
+        known = {
+            name
+            for link in engine.wiring.links.values()
+            for name in link.symbols.instruments
+            if named_plainly(name)
+        }
+        raise AgentRefused.of(unknown_instrument(symbol, known, "this engine"))
+    connected = next((each for each in found if each[0].connected), None)
+    if connected is None:
+        names = ", ".join(link.name for link, _ in found)
+        raise AgentRefused("not_connected", f"no connection to {names}", "Call again later.")
+    return connected
+
+
+def digits(instrument: Instrument) -> int:
+    """Return how many decimal places a price of ``instrument`` has."""
+    exponent = instrument.price_step.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+async def history(link: Link, symbol: str, timeframe: Timeframe, count: int) -> BarArrays:
+    """Return the last ``count`` closed bars, or as many as there are, asked for in pages.
+
+    Raises AgentRefused where there is none, or what came is no series of prices.
+    """
+    pages: list[Bars] = []
+    missing, to = count, None
+    while missing > 0:
+        try:
+            page = await link.bars(symbol, timeframe, min(_PAGE, missing), to)
+        except BrokerError as error:
+            raise AgentRefused.of(error) from None
+        if not len(page):
+            break
+        pages.insert(0, page)
+        missing -= len(page)
+        to = page.time[0]
+    if not pages:
+        message = f"{link.name} has no {timeframe} bars of {symbol}"
+        raise AgentRefused("no_price", message, _LATER)
+    found = _joined(pages)
+    return found.part(max(0, len(found) - count), len(found))
+
+
+def _joined(pages: list[Bars]) -> BarArrays:
+    """Return one series of ``pages``; raises AgentRefused where they are none."""
+    each = [(page.time, page.open, page.high, page.low, page.close, page.volume) for page in pages]
+    columns = [[value for page in each for value in page[place]] for place in range(6)]
+    time = np.array(columns[0], np.int64)
+    opened, high, low, close, volume = (np.array(column, np.float64) for column in columns[1:])
+    sound = (
+        len({len(column) for column in columns}) == 1
+        and bool((np.diff(time) > 0).all())
+        and bool(np.isfinite(high).all() and np.isfinite(volume).all())
+        and bool(((low > 0) & (low <= np.minimum(opened, close))).all())
+        and bool((high >= np.maximum(opened, close)).all())
+    )
+    if not sound:
+        message = "what the broker sent as bars is no series of prices"
+        raise AgentRefused("bad_prices", message, "Do not trade on it. Tell the person.")
+    return BarArrays(
+        instrument=pages[0].instrument,
+        timeframe=pages[0].timeframe,
+        time=time,
+        open=opened,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+    )
