@@ -15,7 +15,7 @@ from mtquant.anchor import Anchor
 from mtquant.archive import archive, due
 from mtquant.clock import Clock, Ids, ManualClock, Random, SystemClock
 from mtquant.config import BrokerTable, Config, EndpointTable, secret
-from mtquant.contract import Broker, Endpoint, Level, Source
+from mtquant.contract import Agent, Broker, Endpoint, Level, Source
 from mtquant.decide import Decider
 from mtquant.engine import Engine, Observer, Wiring
 from mtquant.errors import ConfigError, JournalError
@@ -51,10 +51,12 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
     *,
     live: bool = False,
     passive: bool = False,
+    agents: Callable[[], Mapping[str, Agent]] = dict,
 ) -> Assembled:
     """Make everything that ``config`` names; ``live`` lets its named real accounts be traded.
 
-    A ``passive`` engine has no strategies and pursues nothing: it serves one command of a person.
+    A ``passive`` engine has no strategies and pursues nothing: it serves commands of persons, and
+    agents. ``agents`` returns who is enrolled, whenever it is asked.
 
     Raises ConfigError, PluginError or JournalError, each of which says what to do. ``rng`` makes
     client order ids and spreads reconnections; seed it to repeat a run.
@@ -112,6 +114,7 @@ def assemble(  # noqa: PLR0913 - what makes an engine, and how it is run
         else {},
         anchor=anchor,
         about=_about(config, catalogue),
+        agents=agents,
     )
     return Assembled(engine=Engine(wiring), feed=feed, bars=bars)
 

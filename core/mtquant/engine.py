@@ -23,8 +23,9 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from mtquant.anchor import Anchor
 from mtquant.clock import SECOND, Clock, format_time
-from mtquant.contract import Level, Notifier, Store
+from mtquant.contract import Agent, Level, Notifier, Store
 from mtquant.decide import (
+    AgentsEnrolled,
     Close,
     Decider,
     Effect,
@@ -36,7 +37,7 @@ from mtquant.decide import (
     Submit,
     Tell,
 )
-from mtquant.errors import BrokerError, JournalError, ReconciliationError
+from mtquant.errors import BrokerError, ConfigError, JournalError, ReconciliationError
 from mtquant.journal import Journal
 from mtquant.link import Link
 from mtquant.orders import OrderDesk, Ticket, unsettled
@@ -79,6 +80,7 @@ class Wiring:
     ``adopt``: what an account holds at first sight is taken over as the strategies'.
     ``live_accounts``: by our name for it, the number of each real account that may be traded.
     ``about`` goes into the journal at each start: versions and the configuration in force.
+    ``agents`` returns who may trade through the gateway, as it stands now.
     """
 
     clock: Clock
@@ -95,6 +97,7 @@ class Wiring:
     live_accounts: Mapping[str, str] = field(default_factory=dict)
     anchor: Anchor | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    agents: Callable[[], Mapping[str, Agent]] = dict
 
 
 class Engine:
@@ -162,6 +165,7 @@ class Engine:
             self.recovered = recover(self.wiring.journal, self.book, self.desk)
             self.wiring.journal.append("started", dict(self.wiring.about), durable=True)
             self.wiring.decider.hearing.settle(self.book)
+            self.enrol()
             if first is not None:
                 first(self)
             shelter = anyio.CancelScope(shield=True)
@@ -244,6 +248,17 @@ class Engine:
             )
         )
         self._keep_status()
+
+    def enrol(self) -> None:
+        """Take in who the agents are now. Where that can't be read, nobody is one."""
+        agents: Mapping[str, Agent] = {}
+        try:
+            agents = self.wiring.agents()
+        except ConfigError as error:
+            if self.book.agents:
+                self.tell(Tell(level=Level.ALARM, message=f"no agent is known: {error}"))
+        if agents != self.book.agents:
+            self.emit(AgentsEnrolled(time=self.wiring.clock.now(), agents=agents))
 
     def emit(self, event: Event) -> tuple[Effect, ...]:
         """Take one event to the decider, set what follows going, and return what that was."""

@@ -22,6 +22,7 @@ from mtquant.model import (
     Instrument,
     Instruments,
     ModifyRequest,
+    OrderPreview,
     OrderReport,
     OrderRequest,
     Orders,
@@ -175,6 +176,11 @@ class Link:
     async def protect(self, request: ProtectionRequest) -> Position:
         """Change what protects an open position."""
         return self._ours(await self.ask(lambda it: it.set_protection(request)))
+
+    async def preview(self, order: OrderRequest) -> OrderPreview:
+        """Return what an order would cost and tie up; nothing is sent."""
+        theirs = replace(order, instrument=self.symbols.theirs(order.instrument))
+        return await self.ask(lambda it: it.preview_order(theirs))
 
     async def quotes(self, symbols: Sequence[str]) -> tuple[Quote, ...]:
         """Return the newest quotes of ``symbols``."""

@@ -50,16 +50,16 @@ class Trading:
     async def order(self, asked: OrderArguments) -> dict[str, Any]:
         """Send an order that the gate lets pass, and return what became of it."""
         engine = self._engine
-        account = self._route(asked.symbol, asked.broker)
+        account = self.route(asked.symbol, asked.broker)
         await refresh(self._engine, account, asked.symbol)
         order = self._asked(asked)
         now = engine.wiring.clock.now()
         effects = engine.emit(Ordered(time=now, by=asked.by, account=account, order=order))
-        return await self._sent(account, order.client_order_id, effects)
+        return await self.sent(account, order.client_order_id, effects)
 
     async def check(self, asked: OrderArguments) -> dict[str, Any]:
         """Return what the gate says of an order now; nothing is sent and nothing is journaled."""
-        account = self._route(asked.symbol, asked.broker)
+        account = self.route(asked.symbol, asked.broker)
         await refresh(self._engine, account, asked.symbol)
         decider = self._engine.wiring.decider
         decision = decider.review_change(asked.by, account, self._asked(asked), instead_of="")
@@ -120,9 +120,9 @@ class Trading:
             link, position, size, by, engine.wiring.decider.ids, engine.wiring.clock
         )
         effects = engine.emit(order)
-        return await self._sent(link.name, order.close.client_order_id, effects)
+        return await self.sent(link.name, order.close.client_order_id, effects)
 
-    async def _sent(
+    async def sent(
         self, account: str, client_order_id: str, effects: tuple[Effect, ...]
     ) -> dict[str, Any]:
         """Return what became of an order: vetoed, or its state at the broker."""
@@ -149,9 +149,9 @@ class Trading:
             "stage": ticket.stage.value,
             "status": ticket.status.value,
         }
-        return answer | await self._report(engine.wiring.links[account], ticket)
+        return answer | await self.report(engine.wiring.links[account], ticket)
 
-    async def _report(self, link: Link, ticket: Ticket) -> dict[str, Any]:
+    async def report(self, link: Link, ticket: Ticket) -> dict[str, Any]:
         """Return what the broker says of an order it has; nothing where it can't be asked."""
         try:
             report = await link.order(ticket.client_order_id)
@@ -203,8 +203,11 @@ class Trading:
                 )
         return {"canceled": rows, "protections_kept": 0 if asked.protections else kept}
 
-    def _route(self, symbol: str, broker: str | None) -> str:
-        """Return the account that an order in ``symbol`` goes to; raises ConfigError for none."""
+    def route(self, symbol: str, broker: str | None) -> str:
+        """Return the account that an order in ``symbol`` goes to; raises ConfigError for none.
+
+        Unless ``broker`` names it, the route's first choice that can be traded.
+        """
         engine = self._engine
         states = {name: link.state() for name, link in engine.wiring.links.items()}
         wanted = [broker] if broker else list(engine.wiring.preference(symbol))

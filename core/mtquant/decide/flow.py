@@ -140,7 +140,7 @@ class Flow:
             drawdown=book.breaker.losses["peak"] if book.breaker else _ZERO,
             in_instrument=None if replaced is not None else exposures.at(symbol),
             differs=str(book.differing.get(symbol, "")),
-            agent=standing(self.book, source, book, symbol) if source else None,
+            agent=standing(self.book, source, book, symbol, instead_of) if source else None,
         )
 
     def _level(self, breaker: BreakerState | None, account: Account) -> BreakerLevel:

@@ -16,11 +16,16 @@ _ONE = Decimal(1)
 
 
 def standing(
-    book: Book, source: str, account: AccountBook | None = None, symbol: str = ""
+    book: Book,
+    source: str,
+    account: AccountBook | None = None,
+    symbol: str = "",
+    instead_of: str = "",
 ) -> AgentStanding | None:
     """Return what the agent ``source`` has used; None where no such agent is enrolled.
 
-    ``account`` and ``symbol`` are where it wants to open.
+    ``account`` and ``symbol`` are where it wants to open; its order ``instead_of`` there is left
+    out, which the one under review replaces.
     """
     agent = book.agents.get(agent_of(source) or "")
     if agent is None:
@@ -31,7 +36,9 @@ def standing(
         (each, item)
         for each in accounts
         for item in each.sent
-        if item.strategy_id == source and item.time > since
+        if item.strategy_id == source
+        and item.time > since
+        and (not instead_of or item.client_order_id != instead_of)
     ]
     closed = _sum(currency, ((each, _closed(each, source, since)) for each in accounts))
     unclosed = _sum(currency, ((each, _open_profit(each, source)) for each in accounts))
@@ -39,7 +46,7 @@ def standing(
         agent=agent,
         orders=len(sent),
         opened=_sum(currency, ((each, item.notional) for each, item in sent)),
-        held=_sum(currency, ((each, _held(each, source)) for each in accounts)),
+        held=_sum(currency, ((each, _held(each, source, instead_of)) for each in accounts)),
         lost=_lost(closed, unclosed),
         rate=rate_to(account, currency) if account else None,
         beside=_beside(account, source, symbol) if account else "",
@@ -63,10 +70,14 @@ def owner(account: AccountBook, client_order_id: str) -> str:
     )
 
 
-def _held(account: AccountBook, source: str) -> Decimal:
+def _held(account: AccountBook, source: str, instead_of: str) -> Decimal:
     """Return the notional value of what the agent holds, and of what its orders may still open."""
     total = ZERO
-    for each in account.exposures.all():
+    replaced = account.working.get(instead_of)
+    exposures = account.exposures.all()
+    if replaced is not None and replaced.opens:
+        exposures = account.exposures.without(replaced.instrument, replaced.side, replaced.quantity)
+    for each in exposures:
         if account.trades.opened_by.get(each.instrument) == source:
             total += each.size * each.notional_rate
     return total

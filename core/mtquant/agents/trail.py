@@ -1,0 +1,74 @@
+"""What agents did, in the journal: each call that changed or was refused, and how much was read.
+
+Reading is counted and put down once a minute for each agent, so that an agent that polls doesn't
+fill the journal; a refusal for calling too often is counted with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from mtquant.agents.outside import outside
+from mtquant.clock import SECOND, Clock
+from mtquant.journal import Journal
+from mtquant.model import to_json
+from mtquant.secrets import masked
+
+ARGUMENTS_LIMIT = 1000
+"""The most of a call's arguments that is kept, in characters; its digest names the rest."""
+_COUNTED_S = 60
+_SHORT = 64
+
+
+class AgentTrail:
+    """Writes calls of agents into ``journal``."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._reads: dict[str, Counter[str]] = {}
+        self._since = clock.now()
+
+    def called(
+        self,
+        agent: str,
+        tool: str,
+        arguments: Mapping[str, Any],
+        code: str,
+        *,
+        seconds: float,
+        dry_run: bool,
+    ) -> None:
+        """Put a call down: what was asked, what it came to, how long it took."""
+        text = to_json(masked(dict(arguments)))
+        body = {
+            "agent": outside(agent, _SHORT),
+            "tool": outside(tool, _SHORT),
+            "arguments": outside(text, ARGUMENTS_LIMIT),
+            "digest": hashlib.sha256(to_json(dict(arguments)).encode()).hexdigest(),
+            "code": code,
+            "ms": round(seconds * 1000, 3),
+        }
+        self._journal.append("agent_call", body | ({"dry_run": True} if dry_run else {}))
+
+    def read(self, agent: str, tool: str, code: str = "") -> None:
+        """Count a call that changed nothing; ``code`` is why it was refused, if it was."""
+        counted = self._reads.setdefault(agent, Counter())
+        counted[f"{tool} {code}".strip()] += 1
+        if self._clock.now() - self._since >= _COUNTED_S * SECOND:
+            self.settle()
+
+    def settle(self) -> None:
+        """Put down what was counted so far."""
+        self._since = self._clock.now()
+        for agent, counted in self._reads.items():
+            self._journal.append("agent_reads", {"agent": agent, "calls": dict(counted)})
+        self._reads.clear()
+
+    def refused(self, agent: str, what: str, why: str) -> None:
+        """Put down an attempt that came to no tool at all."""
+        body = {"agent": outside(agent, _SHORT), "what": outside(what), "why": outside(why)}
+        self._journal.append("agent_refused", body)
