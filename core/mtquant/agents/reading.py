@@ -49,12 +49,7 @@ class Reading:
         """Return, by resource, a short text that is another one whenever the resource is."""
         book = self._engine.book
         portfolio = [
-            (
-                name,
-                each.account and each.account.equity,
-                each.balance,
-                sorted(each.holdings.items()),
-            )
+            (name, each.account and each.account.equity, each.balance, each.holdings)
             for name, each in book.accounts.items()
         ]
         risk = [
@@ -91,7 +86,7 @@ class Reading:
         return rows
 
     def _tail(self, caller: Caller) -> list[dict[str, Any]]:
-        """Return the newest entries that the caller may see: its own, or with admin all of these."""
+        """Return the newest entries that the caller may see: its own, with admin all."""
         found = self._engine.wiring.journal.newest(_TOLD, 10 * TAIL)
         rows = [
             {
