@@ -22,7 +22,8 @@ from mtquant.control.commands import Commands
 from mtquant.control.reach import FILE, Channel
 from mtquant.errors import MtquantError
 
-_LINE_LIMIT = 65_536
+LINE_LIMIT = 65_536
+"""A longer request, in bytes, is hung up on."""
 _IDLE_S = 60.0
 
 
@@ -65,7 +66,7 @@ async def _serve(stream: SocketStream, commands: Commands, token: str) -> None:
         while True:
             try:
                 with anyio.fail_after(_IDLE_S):
-                    line = await lines.receive_until(b"\n", _LINE_LIMIT)
+                    line = await lines.receive_until(b"\n", LINE_LIMIT)
             except (anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound):
                 return
             except (anyio.BrokenResourceError, TimeoutError):

@@ -15,8 +15,10 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from mtquant.errors import MtquantError
 
 FILE = "control.json"
-_ANSWER_LIMIT = 8 * 1024 * 1024
-_CONNECT_S = 2.0
+ANSWER_LIMIT = 8 * 1024 * 1024
+"""The longest answer of an engine, in bytes."""
+CONNECT_S = 2.0
+"""An engine on this machine that doesn't take a connection in this time is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ async def reach(
     if channel is None:
         return None
     try:
-        with anyio.fail_after(_CONNECT_S):
+        with anyio.fail_after(CONNECT_S):
             stream = await anyio.connect_tcp("127.0.0.1", channel.port)
     except (OSError, TimeoutError):
         return None  # the file of an engine that died
@@ -72,7 +74,7 @@ async def reach(
         try:
             await stream.send(json.dumps(request).encode() + b"\n")
             with anyio.fail_after(limit_s):
-                line = await BufferedByteReceiveStream(stream).receive_until(b"\n", _ANSWER_LIMIT)
+                line = await BufferedByteReceiveStream(stream).receive_until(b"\n", ANSWER_LIMIT)
         except TimeoutError:
             raise NoAnswer(
                 f"the engine (process {channel.process_id}) doesn't answer for {limit_s:g} s"
