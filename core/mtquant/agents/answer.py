@@ -38,8 +38,17 @@ class Answer:
 
     @classmethod
     def of(cls, value: dict[str, Any], ask: Ask | None = None) -> Answer:
-        """Return a result: its sentence first, then the rest for models that read text."""
-        rest = to_json({key: each for key, each in value.items() if key != "summary"})
+        """Return a result: its sentence first, then the rest for models that read text.
+
+        What is null or empty is left out of the text: it costs a model, and tells it nothing.
+        """
+        rest = to_json(
+            {
+                key: each
+                for key, each in value.items()
+                if key != "summary" and each not in (None, "", [])
+            }
+        )
         if len(rest) > TEXT_LIMIT:
             rest = f"({len(rest)} characters of JSON in the structured content)"
         return cls(value=value, text=f"{value['summary']}\n{rest}", ask=ask)

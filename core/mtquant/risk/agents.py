@@ -103,12 +103,13 @@ def _notional(standing: AgentStanding, proposal: Proposal, state: RiskState) -> 
         f"{name} may open {figure(budget.notional)} {budget.currency} in 24 hours and hold no "
         f"more; {figure(used)} are used, and this order is worth {figure(wanted)}"
     )
-    if room <= 0:
+    step = state.instrument.quantity_step
+    if room < each * step:
         return _veto("agent_notional", message, plain(budget.notional), plain(used))
     return Finding(
         check=NAME,
         verdict=Verdict.REDUCED,
-        quantity=room / each,
+        quantity=room / each // step * step,
         code="agent_notional",
         limit=plain(budget.notional),
         observed=plain(used + wanted),
