@@ -28,9 +28,10 @@ from tests.kernel.fake_broker import FakeBroker, order, report_of
 from mtquant.contract import Endpoint, Scope
 from mtquant.errors import BrokerError, ConfigError, Outcome, OutcomeUnknown, Refused
 from mtquant.wire import Remote, run_http
+from mtquant.wire.child import ANSWER_LIMIT
 from mtquant.wire.remote import error_in
 from mtquant.wire.run import REQUEST_LIMIT
-from mtquant.wire.transport import ANSWER_LIMIT, Resilient
+from mtquant.wire.transport import Resilient
 
 pytestmark = pytest.mark.anyio
 

@@ -6,25 +6,20 @@ request that never left from one whose answer was lost. ``Resilient`` cures both
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TextIO
 
 import httpx2
-from mcp import StdioServerParameters
-from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.lowlevel import Server
 from mcp.types import CONNECTION_CLOSED
 
 from mtquant.contract import Endpoint
-from mtquant.errors import ConfigError
+from mtquant.wire.child import ANSWER_LIMIT, Child
 
 _PING_S = 15
 """A streaming MCP server sends a comment this often; a longer silence means that it is gone."""
-ANSWER_LIMIT = 8 << 20
-"""A server that answers more bytes than this at once is broken, or means harm."""
 _UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _TURNED_AWAY = frozenset({401, 403, 421})
 
@@ -34,32 +29,6 @@ def transport_of(at: Endpoint | Server[Any], errlog: TextIO | None) -> Any:  # n
     if isinstance(at, Server):
         return at
     return Child(at, errlog) if at.url is None else _http(at.url, at.token)
-
-
-class Child:
-    """A server that is a child process; ``ended`` is true once it can answer no more."""
-
-    def __init__(self, at: Endpoint, errlog: TextIO | None) -> None:
-        if not at.command:
-            raise ConfigError("endpoint", "it has neither a command nor a url", "Set one of them.")
-        command, *arguments = at.command
-        parameters = StdioServerParameters(
-            command=command, args=arguments, env=dict(at.environment)
-        )
-        self._process = stdio_client(parameters, errlog or sys.stderr)
-        self._answers: Any = None
-
-    @property
-    def ended(self) -> bool:
-        """True once the client has closed its end, as it does when the child's output ends."""
-        return bool(self._answers and not self._answers.statistics().open_receive_streams)
-
-    async def __aenter__(self) -> tuple[Any, Any]:
-        self._answers, requests = await self._process.__aenter__()
-        return self._answers, requests
-
-    async def __aexit__(self, *error: Any) -> bool | None:  # noqa: ANN401, PYI036 - handed through
-        return await self._process.__aexit__(*error)
 
 
 @asynccontextmanager
@@ -94,7 +63,7 @@ class Resilient(httpx2.AsyncBaseTransport):
             if response.status_code in _TURNED_AWAY:
                 await response.aclose()
                 return _failed(request, f"HTTP {response.status_code}", sent=False)
-            if response.headers.get("content-type", "").startswith("application/json"):
+            if response.headers.get("content-type", "").lower().startswith("application/json"):
                 return await _read(request, response)
         except httpx2.TransportError as error:
             return _failed(request, type(error).__name__, sent=not isinstance(error, _UNSENT))
