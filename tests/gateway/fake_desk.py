@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from mcp import MCPError
+from mcp.client.context import ClientRequestContext
+from mcp.types import ElicitRequestParams, ElicitResult
 
 from mtquant.agents.answer import Answer, Ask
 from mtquant.agents.refusal import AgentRefused
@@ -68,10 +71,17 @@ class FakeDesk:
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     changes: dict[str, str] = field(default_factory=lambda: {"portfolio": "1", "risk": "1"})
     go: anyio.Event = field(default_factory=anyio.Event)
+    arrived: anyio.Event = field(default_factory=anyio.Event)
     under_way: int = 0
     proposals: int = 0
     ended: int = 0
     """How many calls that waited came to their end."""
+
+    async def busy(self, calls: int) -> None:
+        """Wait until so many calls wait for ``go``."""
+        while self.under_way < calls:
+            self.arrived = anyio.Event()
+            await self.arrived.wait()
 
     async def offered(self, agent: str) -> Sequence[str]:
         return self._tools(agent)
@@ -88,6 +98,7 @@ class FakeDesk:
             raise RuntimeError(CANARY)
         if what == "WAIT":
             self.under_way += 1
+            self.arrived.set()
             await self.go.wait()
             self.under_way -= 1
             self.ended += 1
@@ -125,6 +136,25 @@ class FakeDesk:
         if agent not in self.agents:
             raise AgentRefused("not_enrolled", "this agent is not enrolled", "Tell the person.")
         return self.agents[agent]
+
+
+class Person:
+    """Whoever is asked in a client: says one thing, or never answers, or the asking fails."""
+
+    def __init__(self, says: ElicitResult | MCPError | None) -> None:
+        self.says = says
+        self.asked: list[tuple[ClientRequestContext, ElicitRequestParams]] = []
+
+    async def __call__(
+        self, context: ClientRequestContext, params: ElicitRequestParams
+    ) -> ElicitResult:
+        self.asked.append((context, params))
+        if self.says is None:
+            await anyio.sleep_forever()
+        if isinstance(self.says, ElicitResult):
+            return self.says
+        assert self.says is not None
+        raise self.says
 
 
 if __name__ == "__main__":

@@ -140,8 +140,7 @@ async def test_at_most_a_few_calls_of_one_agent_are_under_way_and_a_cancel_alway
         async with anyio.create_task_group() as group:
             for _ in range(CALLS):
                 group.start_soon(client.session.call_tool, "get_portfolio", {"account": "WAIT"})
-            while desk.under_way < CALLS:
-                await anyio.lowlevel.checkpoint()
+            await desk.busy(CALLS)
             refused = await client.session.call_tool("get_portfolio", {})
             assert error(refused)["code"] == "rate_limited"
             assert not (await client.call_tool("cancel_order", {})).is_error
@@ -153,12 +152,13 @@ async def test_at_most_a_few_calls_of_one_agent_are_under_way_and_a_cancel_alway
 async def test_an_order_whose_caller_leaves_comes_to_its_end(mode: Mode) -> None:
     desk = FakeDesk()
     async with Client(gateway(desk, TOOLS, agent="momo"), mode=mode) as client:
-        for tool, argument in (("place_order", "symbol"), ("get_portfolio", "account")):
+        both = (("place_order", "symbol"), ("get_portfolio", "account"))
+        for number, (tool, argument) in enumerate(both, 1):
             async with anyio.create_task_group() as group:
                 group.start_soon(client.session.call_tool, tool, {argument: "WAIT"})
-                while desk.under_way < len(desk.calls) or not desk.calls:
-                    await anyio.lowlevel.checkpoint()
+                await desk.busy(number)
                 group.cancel_scope.cancel()
+            await client.session.call_tool("get_portfolio", {})  # by now the server has heard it
         desk.go.set()
     assert desk.ended == 1  # the order; who only looked has left
 
