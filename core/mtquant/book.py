@@ -313,7 +313,10 @@ class AccountBook:
         foreign = self._foreign(fill)
         if foreign:
             self.external[fill.instrument] = self.external.get(fill.instrument, ZERO) + foreign
-        before = self.holdings.get(fill.instrument, Holding(ZERO, ZERO))
+        before = self.holdings.get(fill.instrument)
+        if before is None:
+            before = Holding(ZERO, ZERO)
+            self._begin(fill)
         after = before.after(fill.side, fill.quantity, fill.price)
         if after.quantity:
             self.holdings[fill.instrument] = after
@@ -324,6 +327,22 @@ class AccountBook:
         self.balance += profit
         self.trades.filled(fill.instrument, profit, fill.time, flat=not after.quantity)
         return True
+
+    def _begin(self, fill: Fill) -> None:
+        """Take in whose a position is that this execution opens: another may have asked since.
+
+        Nobody's, where it isn't of our orders: an agent's order that still works there must not
+        make the agent the owner of what a person trades at the broker's own screen.
+        """
+        cid = fill.client_order_id
+        if cid in self.our_ids:
+            return
+        if cid is None or cid not in self.person_ids:
+            self.trades.forget(fill.instrument)
+            return
+        for each in self.sent:
+            if each.client_order_id == cid:
+                self.trades.sent(each.strategy_id, fill.instrument, flat=True)
 
     def differ(self, differing: Mapping[str, Compared]) -> None:
         """Take in in which symbols the broker's record says something else."""

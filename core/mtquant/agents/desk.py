@@ -25,7 +25,7 @@ from mtquant.agents.refusal import AgentRefused
 from mtquant.agents.research import ResearchTools
 from mtquant.agents.results import Fate
 from mtquant.agents.reviewing import ReviewTools
-from mtquant.agents.throttle import Throttle
+from mtquant.agents.throttle import PAUSED, Throttle
 from mtquant.agents.tool import AgentTool, Caller, agent_tools
 from mtquant.agents.trail import AgentTrail
 from mtquant.book import Suggestion
@@ -41,6 +41,8 @@ TOOLS: Mapping[str, AgentTool] = agent_tools(
 )
 """Every tool of agents by name, in the order in which they are listed."""
 WRONG_CODE = "wrong_code"
+NOT_LET_IN = frozenset({"rate_limited", PAUSED, "unknown_agent"})
+"""Refusals that may come in floods: their trail is counted."""
 _log = logging.getLogger(__name__)
 
 
@@ -86,15 +88,18 @@ class AgentDesk:
             self._throttle.admit(caller, always=bool(found and found.mark.always))
             answer = await self._called(caller, tool, found, arguments)
         except AgentRefused as refusal:
-            if refusal.code == "rate_limited":
-                self._trail.read(agent, tool if found else "unknown", refusal.code)
-                return Answer.refused(refusal.payload())
             answer, code = Answer.refused(refusal.payload()), refusal.code
+            if code in NOT_LET_IN:
+                self._trail.read(agent, tool if found else "an unknown tool", code)
+                return answer
+            self._throttle.note_refused(agent)
         else:
-            code = str(answer.value.get("status", "done")) if answer.value else "refused"
+            code = str((answer.value or {}).get("status", "done"))
             if found is not None and not found.mark.changes:
                 self._trail.read(agent, tool)
                 return answer
+            if code == Fate.VETOED:
+                self._throttle.note_refused(agent)
         self._trail.called(
             agent, tool, arguments, code, seconds=clock.monotonic() - begun, dry_run=dry_run
         )
@@ -188,7 +193,7 @@ class AgentDesk:
         told = await self._fates.told(request)
         value, _ = TOOLS["get_order"].spec.dump_result(told)
         if done:
-            value["summary"] = f"The code is not the one of this order. It {value['summary']}"
+            value["summary"] = f"NOT approved: the code is not this order's. {value['summary']}"
         return Answer.of(value), done
 
     async def read(self, agent: str, name: str) -> Mapping[str, Any]:
@@ -221,7 +226,6 @@ class AgentDesk:
         self._engine.enrol()
         found = self._engine.book.agents.get(name)
         if found is None:
-            self._trail.refused(name, "a call", "not enrolled")
             raise AgentRefused(
                 "unknown_agent",
                 "no such agent is enrolled, or it is revoked",

@@ -1,7 +1,7 @@
 """What agents did, in the journal: each call that changed or was refused, and how much was read.
 
-Reading is counted and put down once a minute for each agent, so that an agent that polls doesn't
-fill the journal; a refusal for calling too often is counted with it.
+Of what only reads, and of refusals for calling too often, the first of a kind in a minute is put
+down at once and the others are counted, so that an agent that polls doesn't fill the journal.
 """
 
 from __future__ import annotations
@@ -55,17 +55,24 @@ class AgentTrail:
         self._journal.append("agent_call", body | ({"dry_run": True} if dry_run else {}))
 
     def read(self, agent: str, tool: str, code: str = "") -> None:
-        """Count a call that changed nothing; ``code`` is why it was refused, if it was."""
-        counted = self._reads.setdefault(agent, Counter())
-        counted[f"{tool} {code}".strip()] += 1
+        """Take in a call that changed nothing; ``code`` is why it was refused, if it was."""
         if self._clock.now() - self._since >= _COUNTED_S * SECOND:
             self.settle()
+        counted = self._reads.setdefault(outside(agent, _SHORT), Counter())
+        key = f"{outside(tool, _SHORT)} {code}".strip()
+        if key in counted:
+            counted[key] += 1
+            return
+        counted[key] = 0
+        self._journal.append("agent_reads", {"agent": outside(agent, _SHORT), "calls": {key: 1}})
 
     def settle(self) -> None:
         """Put down what was counted so far."""
         self._since = self._clock.now()
         for agent, counted in self._reads.items():
-            self._journal.append("agent_reads", {"agent": agent, "calls": dict(counted)})
+            calls = {key: number for key, number in counted.items() if number}
+            if calls:
+                self._journal.append("agent_reads", {"agent": agent, "calls": calls})
         self._reads.clear()
 
     def refused(self, agent: str, what: str, why: str) -> None:
