@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pickle
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from anyio import fail_after, run_process
 
 from mtquant.errors import ConfigError, MtquantError
 from mtquant.model.arrays import BarArrays
+
+_WORK = "from mtquant.agents.backtesting import work; work()"
+_KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "SYSTEMROOT")
+"""What the process knows of our environment, where secrets stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +33,39 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """Why a trial came to nothing: errors of ours don't travel between processes."""
+    """Why a trial came to nothing, in words: errors don't travel between processes."""
 
     where: str | None
     problem: str
     remedy: str
+
+
+async def in_a_process(trial: Trial, limit_s: float) -> dict[str, Any] | Wrong | None:
+    """Return what :func:`tried` does, worked out by a process of its own; None where it died.
+
+    Raises TimeoutError after ``limit_s`` seconds; the process is ended then, as where the caller
+    is cancelled. It can write no file, and knows no secret of the environment.
+    """
+    known = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    command = (sys.executable, "-P", "-B", "-c", _WORK)
+    with fail_after(limit_s):
+        done = await run_process(command, input=pickle.dumps(trial), check=False, env=known)
+    if done.returncode:
+        return None
+    found: dict[str, Any] = json.loads(done.stdout)
+    return Wrong(**found["wrong"]) if "wrong" in found else found
+
+
+def work() -> None:
+    """Do what a process of its own does: read a trial, and write what came of it as JSON."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # a strategy may print
+    with suppress(ImportError):
+        import resource  # noqa: PLC0415 - not on every system
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    found = tried(pickle.load(sys.stdin.buffer))  # noqa: S301 - our own process wrote it
+    json.dump({"wrong": asdict(found)} if isinstance(found, Wrong) else found, answers)
+    answers.flush()
 
 
 def tried(trial: Trial) -> dict[str, Any] | Wrong:

@@ -12,7 +12,8 @@ import anyio
 import numpy as np
 from pydantic import Field
 
-from mtquant.agents.prices import asked_of, digits, history, listing, named_plainly
+from mtquant.agents.outside import is_symbol
+from mtquant.agents.prices import asked_of, digits, history, listing
 from mtquant.agents.refusal import AgentRefused
 from mtquant.agents.results_market import (
     BarRow,
@@ -67,7 +68,7 @@ class MarketTools:
             for link in self._engine.wiring.links.values()
             for symbol in link.symbols.instruments
         }
-        named = sorted(filter(named_plainly, listed))
+        named = sorted(filter(is_symbol, listed))
         wanted = query.casefold().strip()
         hits = [each for each in named if self._matches(each, wanted)]
         hits.sort(key=lambda each: not each.casefold().startswith(wanted))

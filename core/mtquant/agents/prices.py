@@ -1,12 +1,12 @@
-"""Prices for agents: who is asked for a symbol, what may be shown as one, and its history."""
+"""Prices for agents: who is asked for a symbol, and its history."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 
+from mtquant.agents.outside import is_symbol
 from mtquant.agents.refusal import AgentRefused
 from mtquant.engine import Engine
 from mtquant.errors import BrokerError
@@ -15,22 +15,16 @@ from mtquant.model import Bars, Instrument, Timeframe
 from mtquant.model.arrays import BarArrays
 from mtquant.symbols import unknown_instrument
 
-_NAME = re.compile(r"[A-Z0-9][A-Z0-9._/-]{0,31}", re.ASCII)
 _PAGE = 5000
 """How many bars one call of a broker returns at most."""
 _LATER = "Try another timeframe or symbol, or tell the person that there is no history."
-
-
-def named_plainly(symbol: str) -> bool:
-    """Tell whether ``symbol`` can only be a name: a broker may put a sentence where one stands."""
-    return _NAME.fullmatch(symbol) is not None
 
 
 def listing(engine: Engine, symbol: str) -> Iterator[tuple[Link, Instrument]]:
     """Yield the accounts that list ``symbol``, the preferred ones first, with its instrument."""
     preferred = engine.wiring.preference(symbol)
     others = (name for name in engine.wiring.links if name not in preferred)
-    if not named_plainly(symbol):
+    if not is_symbol(symbol):
         return
     for name in (*preferred, *others):
         link = engine.wiring.links[name]
@@ -50,7 +44,7 @@ def asked_of(engine: Engine, symbol: str) -> tuple[Link, Instrument]:
             name
             for link in engine.wiring.links.values()
             for name in link.symbols.instruments
-            if named_plainly(name)
+            if is_symbol(name)
         }
         raise AgentRefused.of(unknown_instrument(symbol, known, "this engine"))
     connected = next((each for each in found if each[0].connected), None)

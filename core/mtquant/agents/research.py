@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import anyio
-from anyio import to_process, to_thread
+from anyio import to_thread
 from pydantic import Field, WithJsonSchema
 
-from mtquant.agents.backtesting import Trial, Wrong, tried
+from mtquant.agents.backtesting import Trial, Wrong, in_a_process
 from mtquant.agents.market import times_told
 from mtquant.agents.prices import asked_of, history
 from mtquant.agents.refusal import AgentRefused
@@ -26,7 +26,7 @@ from mtquant.agents.results_research import (
 from mtquant.agents.tool import Caller, agent_tool
 from mtquant.contract import AgentScope, Indicator, Parameter, Plugin, parameters
 from mtquant.engine import Engine
-from mtquant.errors import PluginError
+from mtquant.errors import ConfigError, PluginError
 from mtquant.link import Link
 from mtquant.model import Instrument, Text, Timeframe
 from mtquant.model.arrays import BarArrays, Floats
@@ -59,7 +59,7 @@ class ResearchTools:
     def __init__(self, engine: Engine, catalogue: Catalogue) -> None:
         self._engine = engine
         self._catalogue = catalogue
-        self._one = anyio.Lock()
+        self._one = anyio.Semaphore(1)
 
     @agent_tool("Indicator values", AgentScope.READ)
     async def get_indicator(
@@ -98,7 +98,12 @@ class ResearchTools:
     def _indicator(self, name: str, given: Mapping[str, Any]) -> Indicator[Any]:
         plugin = self._plugin("indicator", name)
         _check_given(plugin, given)
-        made: Indicator[Any] = self._catalogue.make("indicator", name, given, where="parameters")
+        try:
+            made: Indicator[Any] = self._catalogue.make(
+                "indicator", name, given, where="parameters"
+            )
+        except ConfigError as error:
+            raise AgentRefused.of(error) from None
         if made.warmup > _DEEPEST:
             message = f"{name} needs {made.warmup} bars"
             raise AgentRefused("too_long", message, f"At most {_DEEPEST}: take a shorter period.")
@@ -161,16 +166,14 @@ class ResearchTools:
                 series=series,
                 account=self._terms(link, symbol, instrument),
             )
-            found = await _in_time(trial)
-        if isinstance(found, Wrong):
-            raise AgentRefused("invalid_argument", found.problem, found.remedy, field=found.where)
+            found = await _figures(trial)
         return BacktestTold(
             summary=f"{strategy} on {symbol} {timeframe}: {found['net_profit']:+,.2f} "
             f"{found['currency']} in {found['trades']} trades over {len(series)} bars, "
             f"{len(found['cautions'])} cautions.",
             units="money in currency; returns, drawdown and win_rate in %; sharpe a year",
             bars=len(series),
-            **found,
+            **found | {"cautions": tuple(found["cautions"])},
         )
 
     def _require_play(self, caller: Caller, strategy: str) -> None:
@@ -223,17 +226,19 @@ class ResearchTools:
         }
 
 
-async def _in_time(trial: Trial) -> Any:  # noqa: ANN401 - figures by name, or Wrong
-    """Run ``trial`` in a process that is ended where it takes too long."""
+async def _figures(trial: Trial) -> dict[str, Any]:
+    """Return what came of ``trial``; raises AgentRefused where nothing did."""
     try:
-        with anyio.fail_after(TIME_LIMIT_S):
-            return await to_process.run_sync(tried, trial, cancellable=True)
+        found = await in_a_process(trial, TIME_LIMIT_S)
     except TimeoutError:
         message = f"it took longer than {TIME_LIMIT_S:g} s"
         raise AgentRefused("too_slow", message, "Ask for fewer bars.", field="bars") from None
-    except anyio.BrokenWorkerProcess:
+    if found is None:
         message = "the process that ran it died"
-        raise AgentRefused("failed", message, "Ask for fewer bars, or tell the person.") from None
+        raise AgentRefused("failed", message, "Ask for fewer bars, or tell the person.")
+    if isinstance(found, Wrong):
+        raise AgentRefused("invalid_argument", found.problem, found.remedy, field=found.where)
+    return found
 
 
 def _check_given(plugin: type[Plugin[Any]], given: Mapping[str, bool | float | str]) -> None:

@@ -76,7 +76,7 @@ class DecisionRow:
     time: Time
     source: str
     account: str
-    symbol: str
+    symbol: Outside
     side: str
     quantity: str | None
     approved: bool
