@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from operator import itemgetter
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -48,15 +49,14 @@ class Decisions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._seen = 0
-        self._rows: dict[str, deque[DecisionRow]] = {}
+        self._rows: dict[str, deque[tuple[int, DecisionRow]]] = {}
 
     def of(self, source: str | None) -> list[DecisionRow]:
         """Return the newest decisions on orders of ``source``, or of everybody, newest first."""
         self._read()
-        if source is not None:
-            return list(self._rows.get(source, ()))
-        rows = [row for each in self._rows.values() for row in each]
-        return sorted(rows, key=lambda row: row.time, reverse=True)
+        sources = self._rows if source is None else (source,)
+        numbered = [each for name in sources for each in self._rows.get(name, ())]
+        return [row for _, row in sorted(numbered, key=itemgetter(0), reverse=True)]
 
     def _read(self) -> None:
         journal = self._engine.wiring.journal
@@ -64,7 +64,7 @@ class Decisions:
         self._seen = journal.seq
         for entry in reversed(journal.newest(("verdict",), _READ, after=after)):
             row = _decision(entry)
-            self._rows.setdefault(row.source, deque(maxlen=_KEPT)).appendleft(row)
+            self._rows.setdefault(row.source, deque(maxlen=_KEPT)).append((entry.seq, row))
 
 
 class ReviewTools:
