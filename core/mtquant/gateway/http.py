@@ -35,7 +35,7 @@ METADATA = f"/.well-known/oauth-protected-resource{PATH}"
 REQUEST_LIMIT = 1 << 16
 """A larger request, in bytes, is refused before it is read."""
 CONCURRENCY = 768
-"""More connections and requests at once are turned away."""
+"""More connections and requests at once are turned away: a stream for each session, and others."""
 REQUESTS = 96
 """More requests of one agent at once, streams among them, are turned away."""
 _SESSION = "mcp-session-id"

@@ -12,6 +12,7 @@ from mcp.server.context import ServerRequestContext
 
 from mtquant.agents.port import Desk
 from mtquant.gateway.caller import Caller, errors_of
+from mtquant.gateway.turns import Turns
 
 JSON = "application/json"
 _SCHEME = "mtquant://"
@@ -101,8 +102,8 @@ def uri_of(name: str) -> str:
 class Library:
     """Serves the resources and prompts of one gateway."""
 
-    def __init__(self, desk: Desk, caller: Caller) -> None:
-        self._desk, self._caller = desk, caller
+    def __init__(self, desk: Desk, caller: Caller, turns: Turns) -> None:
+        self._desk, self._caller, self._turns = desk, caller, turns
 
     async def list_resources(
         self, _: ServerRequestContext[Any], __: types.PaginatedRequestParams | None
@@ -137,7 +138,9 @@ class Library:
 
     async def _json(self, name: str) -> str:
         with errors_of(f"the resource {name}"):
-            value = await self._desk.read(self._caller(), name)
+            agent = self._caller()
+            with self._turns.take(agent):
+                value = await self._desk.read(agent, name)
             return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
     async def list_prompts(

@@ -64,7 +64,8 @@ def gateway(
 
 def over(calls: Calls, version: str = __version__) -> Server[InFlight]:
     """Return the MCP server whose tools ``calls`` answers."""
-    library, cues = Library(calls.desk, calls.caller), Cues(calls.desk, calls.caller)
+    library = Library(calls.desk, calls.caller, calls.turns)
+    cues = Cues(calls.desk, calls.caller)
     return Server(
         "mtquant",
         version=version,
@@ -108,7 +109,7 @@ class Calls:
         self._tools = tools
         self._dry_run = dry_run
         self._shown = {name: _tool(each) for name, each in tools.items()}
-        self._turns = Turns(refusals)
+        self.turns = Turns(refusals)
         self._asking = Asking()
 
     @asynccontextmanager
@@ -153,7 +154,7 @@ class Calls:
 
     def _turn(self, agent: str, name: str) -> Any:  # noqa: ANN401 - a context manager of either kind
         tool = self._tools.get(name)
-        return nullcontext() if tool and tool.mark.always else self._turns.take(agent)
+        return nullcontext() if tool and tool.mark.always else self.turns.take(agent)
 
     async def _call(
         self,
