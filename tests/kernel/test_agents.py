@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -188,6 +189,26 @@ def test_a_budget_comes_back_after_a_day_but_what_is_held_still_counts() -> None
     assert code(found) == "agent_notional"
 
 
+def test_what_was_opened_today_counts_though_it_is_closed_again() -> None:
+    scene = Agents()
+    traded(scene, "r1", "0")
+    assert scene.book.account("a").holdings == {}
+    assert code(scene.wants(4000, request="r2")) == "agent_notional"
+    scene.time += DAY + SECOND
+    assert orders(scene.wants(4000, request="r3")), "a day later it may again"
+
+
+def traded(scene: Agents, request: str, profit: str) -> None:
+    """Let the agent buy 3,000 and sell them again, for ``profit``."""
+    (bought,) = orders(scene.wants(3000, request=request))
+    assert isinstance(bought, Submit)
+    scene.executed(bought)
+    (sold,) = orders(scene.wants(1000, Side.SELL, request=f"{request}-sold"))
+    assert isinstance(sold, Submit)
+    order = dataclasses.replace(sold.order, quantity=D(3000))
+    scene.executed(dataclasses.replace(sold, order=order), profit=profit)
+
+
 def test_an_order_that_the_broker_refused_is_given_back() -> None:
     scene = Agents()
     (first,) = orders(scene.wants(4000))
@@ -216,6 +237,18 @@ def test_an_open_profit_does_not_make_up_for_a_closed_loss() -> None:
     assert isinstance(second, Submit)
     scene.executed(second, profit="-60")
     assert code(scene.wants(request="r3")) == "agent_loss"
+
+
+def test_what_is_lost_is_the_closed_loss_though_the_open_trade_stands_well() -> None:
+    wide = BUDGET.model_copy(update={"notional": D(50_000)})
+    scene = Agents(CLAUDE.model_copy(update={"budget": wide}))
+    traded(scene, "r1", "-40")
+    (open_,) = orders(scene.wants(1000, request="r2"))
+    assert isinstance(open_, Submit)
+    scene.executed(open_, price="1.0")
+    used = standing(scene.book, "agent:claude")
+    assert used is not None
+    assert used.lost == D(40)
 
 
 def test_an_agent_opens_nothing_where_somebody_else_holds_or_works() -> None:
