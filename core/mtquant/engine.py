@@ -41,6 +41,7 @@ from mtquant.errors import BrokerError, ConfigError, JournalError, Reconciliatio
 from mtquant.journal import Journal
 from mtquant.link import Link
 from mtquant.orders import OrderDesk, Ticket, unsettled
+from mtquant.pins import Pin, Pins
 from mtquant.pool import ConnectionState, Session, start
 from mtquant.reconcile import Reconciler
 from mtquant.recover import Recovered, recover
@@ -142,6 +143,7 @@ class Engine:
             self._changed,
             self.settle_doubts,
             wiring.live_accounts,
+            Pins(wiring.journal.folder, wiring.journal.append, self._say),
         )
         self._broken_stores: set[str] = set()
         self._group: TaskGroup | None = None
@@ -220,9 +222,12 @@ class Engine:
                     await self.reconciler.reconcile(link)
 
         def alarm(message: str) -> None:
-            self.tell(Tell(level=Level.ALARM, message=message))
+            self._say(Level.ALARM, message)
 
-        start(group, link.sessions, connected, self._changed, alarm)
+        def trusted(server: str, seen: Pin) -> str:
+            return self.reconciler.pins.look(link.name, server, seen)
+
+        start(group, link.sessions, connected, self._changed, alarm, trusted)
 
     async def _first_connections(self) -> None:
         """Wait until every server has been tried once; those that fail go on trying."""
@@ -285,6 +290,9 @@ class Engine:
 
     def _about_to_send(self, ticket: Ticket) -> None:
         self.wiring.observer.on_sending(ticket, self.wiring.links[ticket.account])
+
+    def _say(self, level: Level, message: str) -> None:
+        self.tell(Tell(level=level, message=message))
 
     def tell(self, told: Tell) -> None:
         """Tell people; a notifier that fails stops nobody."""

@@ -66,6 +66,11 @@ class Link:
         return any(session.connected for session in self.sessions)
 
     @property
+    def untrusted(self) -> str:
+        """Why nothing new is to be opened here, where a server's tools have changed; or nothing."""
+        return next((each.untrusted for each in self.sessions if each.untrusted), "")
+
+    @property
     def agrees(self) -> bool:
         """True where the broker's record was our book's when they were last compared."""
         return self.compared is not None and self.compared.agrees
@@ -97,7 +102,7 @@ class Link:
         """Return what routing needs to know."""
         healthy = [each for each in self.sessions if each.state is ConnectionState.HEALTHY]
         open_for_trade = any(each.health and each.health.trading_allowed for each in healthy)
-        why = self.blocked or (self.sessions[0].problem if not healthy else "")
+        why = self.blocked or self.untrusted or (self.sessions[0].problem if not healthy else "")
         if not why and not open_for_trade:
             why = "the broker doesn't allow trading now"
         return AccountState(

@@ -17,6 +17,7 @@ from mtquant.clock import Random
 from mtquant.contract import Broker
 from mtquant.errors import BrokerError, ErrorCode, Outcome, Refused, Retry
 from mtquant.model import Capabilities, Health, Stream
+from mtquant.pins import Pin
 
 T = TypeVar("T")
 _FAULTS = {ErrorCode.NOT_CONNECTED, ErrorCode.OUTCOME_UNKNOWN, ErrorCode.INTERNAL}
@@ -63,7 +64,10 @@ class Watch:
 
 
 class Session:
-    """One server before an account. :meth:`run` owns the connection; anyone may :meth:`call`."""
+    """One server before an account. :meth:`run` owns the connection; anyone may :meth:`call`.
+
+    ``untrusted`` says why nothing new is to be opened through it, where its tools have changed.
+    """
 
     def __init__(
         self,
@@ -79,14 +83,15 @@ class Session:
         self.health: Health | None = None
         self.capabilities: Capabilities | None = None
         self.tried = anyio.Event()
+        self.untrusted = ""
         self._connect = connect
         self._watch = watch
         self._rng = rng
         self._broker: Broker | None = None
         self._wake = anyio.Event()
         self._on_change: Callable[[], None] | None = None
-        self._offered: str | None = None
         self._silent: frozenset[Stream] = frozenset()
+        self._trusted: Callable[[str, Pin], str] = lambda _name, _seen: ""
 
     @property
     def connected(self) -> bool:
@@ -133,18 +138,20 @@ class Session:
         on_connected: Callable[[], Awaitable[None]],
         on_change: Callable[[], None],
         on_alarm: Callable[[str], None],
+        trusted: Callable[[str, Pin], str] = lambda _name, _seen: "",
     ) -> None:
         """Connect, let ``on_connected`` reconcile, watch, and start again when it is lost.
 
-        ``on_change`` is told of each change of state, ``on_alarm`` what people must hear.
+        ``on_change`` is told of each change of state, ``on_alarm`` what people must hear;
+        ``trusted`` is shown what the server's tools are, and says why they can't be trusted.
         """
         failures = 0
+        self._trusted = trusted
         self._on_change = on_change
         while True:
             since = math.inf
             try:
                 async with self._connect() as broker:
-                    await self._compare_tools(broker, on_alarm)
                     await self._enter(broker, on_connected)
                     since = anyio.current_time()
                     on_change()
@@ -169,6 +176,7 @@ class Session:
     async def _enter(self, broker: Broker, on_connected: Callable[[], Awaitable[None]]) -> None:
         self.capabilities = await broker.get_capabilities()
         self.health = await broker.get_health()
+        await self._compare_tools(broker, self.health, self.capabilities)
         if not self.health.connected:
             raise Refused(ErrorCode.NOT_CONNECTED, self.health.reason or "venue not reached")
         self._broker = broker
@@ -178,18 +186,14 @@ class Session:
         self.state, self.problem = ConnectionState.HEALTHY, ""
         self.statistics.connected_since = anyio.current_time()
 
-    async def _compare_tools(self, broker: Broker, on_alarm: Callable[[str], None]) -> None:
-        """Raise an alarm where a server's tools aren't what they were when it was first met.
-
-        A new version is one reason; a server that was replaced, or was taken over, is another.
-        """
+    async def _compare_tools(
+        self, broker: Broker, health: Health, capabilities: Capabilities | None
+    ) -> None:
+        """Show whoever keeps the pins what the server's tools are now."""
         offered = await broker.list_offered()
-        if self._offered not in {None, offered}:
-            on_alarm(
-                f"the tools of {self.name} have changed since they were first listed: make sure"
-                " that this is the server you trust"
-            )
-        self._offered = offered
+        if offered and capabilities is not None:
+            seen = Pin(tools=offered, version=health.version, environment=capabilities.environment)
+            self.untrusted = self._trusted(self.name, seen)
 
     def _hear_streams(self, health: Health, on_alarm: Callable[[str], None]) -> None:
         """Raise an alarm when a stream falls silent: it can be dead while the others beat."""
@@ -221,7 +225,7 @@ class Session:
                 return
             try:
                 self.health = await broker.get_health()
-                await self._compare_tools(broker, on_alarm)
+                await self._compare_tools(broker, self.health, self.capabilities)
                 self._hear_streams(self.health, on_alarm)
                 healthy, problem = self.health.connected, self.health.reason
             except BrokerError as error:
@@ -278,6 +282,7 @@ def start(
     on_connected: Callable[[Session], Awaitable[None]],
     on_change: Callable[[], None],
     on_alarm: Callable[[str], None],
+    trusted: Callable[[str, Pin], str],
 ) -> None:
     """Run every session in ``group``; cancelling the group stops the servers it started."""
     for session in sessions:
@@ -285,4 +290,4 @@ def start(
         async def connected(session: Session = session) -> None:
             await on_connected(session)
 
-        group.start_soon(session.run, connected, on_change, on_alarm)
+        group.start_soon(session.run, connected, on_change, on_alarm, trusted)

@@ -22,6 +22,7 @@ from mtquant.errors import BrokerError, ConfigError, MtquantError, Reconciliatio
 from mtquant.link import Link
 from mtquant.model import Environment
 from mtquant.orders import OrderDesk, Stage
+from mtquant.pins import Pins
 
 PAUSES_S = (2.0, 5.0, 10.0, 30.0, 60.0)
 """How long is waited before books that differ are compared again; the last one from then on."""
@@ -31,7 +32,8 @@ class Reconciler:
     """Compares the accounts of one engine, and blocks what can't be trusted.
 
     ``changed`` hears that what may be traded changed, ``settle`` that orders may be in doubt.
-    ``group`` runs the comparisons that are repeated; none are before it is set.
+    ``group`` runs the comparisons that are repeated; none are before it is set. ``pins`` are what
+    the servers' tools were.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what comparing takes
@@ -44,8 +46,10 @@ class Reconciler:
         changed: Callable[[], None],
         settle: Callable[[], None],
         live_accounts: Mapping[str, str],
+        pins: Pins,
     ) -> None:
         self.group: TaskGroup | None = None
+        self.pins = pins
         self._book, self._desk, self._clock = book, desk, clock
         self._emit, self._tell, self._changed, self._settle = emit, tell, changed, settle
         self._live_accounts = live_accounts
@@ -132,26 +136,39 @@ class Reconciler:
     async def accept(self, link: Link, by: str, why: str) -> Comparison:
         """Take the broker's record over into the book where they differ; return what was accepted.
 
-        No order is sent by it. Raises ConfigError where nothing differs, or where the fate of an
-        order isn't known: what it does would be counted twice. Raises BrokerError where the broker
-        can't be asked.
+        Servers whose tools have changed are trusted again as well, whatever else comes of it. No
+        order is sent by it. Raises ConfigError where there is nothing to accept, or where the fate
+        of an order isn't known: what it does would be counted twice. Raises BrokerError where the
+        broker can't be asked.
         """
+        trusted = self._trust(link, by, why)
         try:
             async with link.lock:
                 await self.reconcile(link)
                 self._require_known_fates(link)
                 found = await self._desk.compare_at_rest(link)
-                if found.agrees:
+                if found.agrees and not trusted:
                     problem = f"nothing differs at {link.name}"
                     raise ConfigError("accept", problem, "There is nothing to accept.")
-                self._emit(Accepted(time=self._clock.now(), by=by, why=why, comparison=found))
-                await self.reconcile(link)
+                if not found.agrees:
+                    event = Accepted(time=self._clock.now(), by=by, why=why, comparison=found)
+                    self._emit(event)
+                    await self.reconcile(link)
         except MtquantError:
             # What was compared on the way may have blocked the account, or let it trade again.
             self._changed()
             raise
         self._changed()
         return found
+
+    def _trust(self, link: Link, by: str, why: str) -> bool:
+        """Trust the account's servers as they are now; return False where all were trusted."""
+        changed = [
+            each for each in link.sessions if self.pins.accept(link.name, each.name, by, why)
+        ]
+        for each in changed:
+            each.untrusted = ""
+        return bool(changed)
 
     def _require_known_fates(self, link: Link) -> None:
         for each in self._desk.tickets.values():

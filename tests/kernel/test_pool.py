@@ -22,6 +22,7 @@ from mtquant.model import (
     Stream,
     StreamHealth,
 )
+from mtquant.pins import Pin
 from mtquant.pool import ConnectionState, Session, Watch, first_able
 
 WATCH = Watch(health_interval_s=30, recheck_s=1, backoff_s=0.5, backoff_limit_s=8)
@@ -225,18 +226,25 @@ def test_a_second_server_is_asked_only_where_the_first_was_not_reached(
     on_virtual_time(test)
 
 
-def test_tools_that_change_after_the_first_look_raise_one_alarm() -> None:
+def test_tools_are_shown_at_each_look_and_what_is_said_of_them_is_kept() -> None:
     async def test() -> None:
-        venue, alarms = Venue(), list[str]()
+        venue, seen = Venue(), list[Pin]()
         subject = session(venue)
+
+        def trusted(server: str, pin: Pin) -> str:
+            assert server == "a"
+            seen.append(pin)
+            return "changed" if pin.tools == "another" else ""
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(subject.run, nothing, lambda: None, alarms.append)
+            nursery.start_soon(subject.run, nothing, lambda: None, ignore, trusted)
             await trio.sleep(100)
-            assert not alarms
+            assert {each.tools for each in seen} == {"digest"}
+            assert (seen[0].version, seen[0].environment) == ("1", Environment.PAPER)
+            said = [subject.untrusted]
             venue.offered = "another"
             await trio.sleep(100)
-            assert len(alarms) == 1
-            assert "tools of a have changed" in alarms[0]
+            assert [*said, subject.untrusted] == ["", "changed"]
             nursery.cancel_scope.cancel()
 
     on_virtual_time(test)

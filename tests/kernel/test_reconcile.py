@@ -52,6 +52,7 @@ from mtquant.model import (
     TimeInForce,
 )
 from mtquant.orders import OrderDesk, Stage
+from mtquant.pins import Pins
 from mtquant.reconcile import Reconciler
 from mtquant.recover import recover
 from mtquant.risk import BreakerRules, Gate
@@ -199,6 +200,11 @@ class Desk:
             self.changed,
             lambda: None,
             {"a": "x"},
+            Pins(
+                self.folder,
+                self.journal.append,
+                lambda level, text: self.tell(Tell(level=level, message=text)),
+            ),
         )
 
     def restart(self) -> None:

@@ -135,6 +135,7 @@ class Remote(Broker):
             cursor = page.next_cursor
             if cursor is None:
                 break
+        tools.sort(key=lambda each: each.name)  # in whatever order they come, they are the same
         listed = to_json([each.model_dump(mode="json", exclude_none=True) for each in tools])
         self.tools_digest = hashlib.sha256(listed.encode()).hexdigest()
         self._tools = frozenset(each.name for each in tools)
