@@ -425,3 +425,13 @@ def test_who_is_enrolled_again_has_used_what_it_had_used() -> None:
     scene.enrol()
     scene.enrol(CLAUDE)
     assert code(scene.wants(4000, request="r2")) == "agent_notional"
+
+
+@pytest.mark.parametrize("wrong", [D("NaN"), D("Infinity"), D("-Infinity")])
+def test_a_worth_that_is_no_number_opens_nothing(wrong: Decimal) -> None:
+    scene = Agents()
+    (first,) = orders(scene.wants(1000))
+    assert isinstance(first, Submit)
+    book = scene.book.account("a")
+    book.sent = tuple(dataclasses.replace(each, notional=wrong) for each in book.sent)
+    assert code(scene.wants(1000, request="r2")) == "agent_notional"

@@ -847,6 +847,7 @@ IGNORED = {
     "instrument.swap_short": "a cost of later",
     "state.drawdown": "for sizers that ask for it; none here does",
     "sent.quantity": "what isn't a number is equal to none: it is no duplicate",
+    "sent.notional": "an agent's budget alone looks at it",
     "order.trailing_stop": "the broker's to take or refuse",
     "order.max_slippage": "the broker's to take or refuse",
 }
