@@ -65,7 +65,7 @@ EXAMPLES = 30
 QUICK_S = 0.05
 SHORT = 100
 SOURCES = {
-    **{name: f"core/mtquant/risk/{name}.py" for name in ("breaker", "decision", "gate")},
+    **{name: f"core/mtquant/risk/{name}.py" for name in ("agents", "breaker", "decision", "gate")},
     **{
         name: f"plugins/risk/mtquant_risk/{name}.py"
         for name in ("account", "budgets", "hours", "limits", "order", "portfolio", "sizing")
@@ -73,6 +73,7 @@ SOURCES = {
 }
 TESTS = (
     "tests/kernel/test_risk.py",
+    "tests/kernel/test_agents.py",
     "tests/kernel/test_breaker.py",
     "tests/kernel/test_breaker_story.py",
     "tests/kernel/test_gate_model.py",
