@@ -259,7 +259,12 @@ async def test_a_process_that_nobody_waits_for_is_ended(monkeypatch: pytest.Monk
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    "work", ["raise SystemExit(3)", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+    "work",
+    [
+        "raise SystemExit(3)",
+        "import os; os.close(0); os._exit(0)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    ],
 )
 async def test_a_process_that_dies_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str
@@ -268,7 +273,7 @@ async def test_a_process_that_dies_is_told_of(
 
     async def use(place: Place) -> None:
         with pytest.raises(AgentRefused, match="died") as refused:
-            await tools(place).run_backtest(CLAUDE, "sma_cross", "EUR/USD", H1)
+            await tools(place).run_backtest(CLAUDE, "sma_cross", "EUR/USD", H1, HISTORY)
         assert refused.value.code == "failed"
 
     await read(tmp_path, use)

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from subprocess import DEVNULL, CompletedProcess
 from typing import Any
 
-from anyio import fail_after, run_process
+from anyio import BrokenResourceError, fail_after, run_process
 
 from mtquant.errors import ConfigError, MtquantError
 from mtquant.model.arrays import BarArrays
@@ -50,9 +51,15 @@ async def in_a_process(trial: Trial, limit_s: float) -> dict[str, Any] | Wrong |
     """
     known = {name: os.environ[name] for name in _KEPT if name in os.environ}
     command = (sys.executable, "-P", "-B", "-c", _WORK)
-    with fail_after(limit_s):
-        done = await run_process(command, input=pickle.dumps(trial), check=False, env=known)
-    if done.returncode:
+    done: CompletedProcess[bytes] | None = None
+    try:
+        with fail_after(limit_s):
+            done = await run_process(
+                command, input=pickle.dumps(trial), stderr=DEVNULL, check=False, env=known
+            )
+    except* (BrokenResourceError, ConnectionError):
+        pass  # it died before it had read all
+    if done is None or done.returncode or not done.stdout:
         return None
     found: dict[str, Any] = json.loads(done.stdout)
     return Wrong(**found["wrong"]) if "wrong" in found else found
