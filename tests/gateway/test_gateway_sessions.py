@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -174,32 +174,55 @@ def test_idle_sessions_make_room_and_those_in_use_do_not() -> None:
     assert not held.full("momo")
 
 
+@asynccontextmanager
+async def without_a_port() -> AsyncIterator[tuple[Gate, Agent]]:
+    told = desk()
+    calls = Calls(told, TOOLS, caller_of(None), Refusals(told), dry_run=False)
+    gate = Gate(calls, known)
+    send, receive = anyio.create_memory_object_stream[Any](8)
+    started = anyio.Event()
+
+    async def said(_: object) -> None:
+        started.set()
+
+    async with anyio.create_task_group() as group, send, receive:
+        group.start_soon(gate, {"type": "lifespan"}, receive.receive, said)
+        await send.send({"type": "lifespan.startup"})
+        await started.wait()
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(gate)) as client:
+            yield gate, Agent("momo", "http://127.0.0.1:8000/mcp", client)
+        await send.send({"type": "lifespan.shutdown"})
+
+
+def in_virtual_time(story: Callable[[], Awaitable[None]]) -> None:
+    trio.run(story, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
 def test_idle_sessions_are_ended() -> None:
-    """Half an hour of virtual time, without a port."""
+    async def story() -> None:
+        async with without_a_port() as (_, momo):
+            used, idle = await momo.session(), await momo.session()
+            await anyio.sleep(IDLE_S - 1)
+            assert await momo.call(used) == 200
+            await anyio.sleep(2)
+            assert await momo.call(used) == 200
+            assert await momo.call(idle) == 404
+
+    in_virtual_time(story)
+
+
+def test_a_client_that_goes_before_it_is_answered_leaves_no_session_behind() -> None:
+    headers = [(b"host", b"127.0.0.1:8000"), (b"authorization", b"Bearer momo")]
+    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers}
+
+    async def nothing(*_: object) -> Any:  # noqa: ANN401 - ASGI
+        await anyio.sleep_forever()
 
     async def story() -> None:
-        told = desk()
-        calls = Calls(told, TOOLS, caller_of(None), Refusals(told), dry_run=False)
-        gate = Gate(calls, known)
-        send, receive = anyio.create_memory_object_stream[Any](8)
-        started = anyio.Event()
+        async with without_a_port() as (gate, momo):
+            for _ in range(EACH):
+                with anyio.move_on_after(1):
+                    await gate(dict(scope), nothing, nothing)
+            assert (await momo.open()).status_code == 200
 
-        async def said(_: object) -> None:
-            started.set()
-
-        async with anyio.create_task_group() as group, send, receive:
-            group.start_soon(gate, {"type": "lifespan"}, receive.receive, said)
-            await send.send({"type": "lifespan.startup"})
-            await started.wait()
-            transport = httpx2.ASGITransport(gate)
-            async with httpx2.AsyncClient(transport=transport) as client:
-                momo = Agent("momo", "http://127.0.0.1:8000/mcp", client)
-                used, idle = await momo.session(), await momo.session()
-                await anyio.sleep(IDLE_S - 1)
-                assert await momo.call(used) == 200
-                await anyio.sleep(2)
-                assert await momo.call(used) == 200
-                assert await momo.call(idle) == 404
-            await send.send({"type": "lifespan.shutdown"})
-
-    trio.run(story, clock=trio.testing.MockClock(autojump_threshold=0))
+    in_virtual_time(story)
