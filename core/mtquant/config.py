@@ -158,6 +158,23 @@ class RiskTable(Settings):
     breaker: Mapping[str, Any] = Field(default_factory=dict)
 
 
+class GatewayTable(Settings):
+    """``[gateway]``: LLM agents reach the running engine over HTTP; `mtquant agents` enrols them.
+
+    ``http``: the port, of which none is not at all and 0 a free one. ``host``: the address that is
+    bound; beyond this machine only `mtquant gateway` does, which takes a certificate. ``names``:
+    host names that clients may call it by, besides those of this machine. ``issuer``: the URL of
+    an OAuth 2.1 authorization server that is named to clients. ``dry_run``: everything is looked
+    at, and no agent's order is sent.
+    """
+
+    http: int | None = Field(None, ge=0, le=65_535)
+    host: str = "127.0.0.1"
+    names: tuple[str, ...] = ()
+    issuer: Url | None = None
+    dry_run: bool = False
+
+
 class Config(Settings):
     """A whole configuration."""
 
@@ -171,6 +188,7 @@ class Config(Settings):
     risk: RiskTable = RiskTable()
     stores: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
     notifiers: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
+    gateway: GatewayTable = GatewayTable()
 
     def symbols(self) -> tuple[str, ...]:
         """Return every symbol that a strategy trades, each once."""

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mtquant import __version__
-from mtquant.cli import agents, checking, data, drift, optimize, simulate, trading
+from mtquant.cli import agents, checking, data, drift, gateway, optimize, simulate, trading
 from mtquant.errors import MtquantError
 
 app = typer.Typer(
@@ -97,6 +97,10 @@ def run(
     change: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE instead of the file's; repeatable.")
     ] = None,
+    gateway: Annotated[
+        int | None,
+        typer.Option(help="Serve LLM agents over HTTP on this port: `mtquant agents` has them."),
+    ] = None,
 ) -> None:
     """Trade a configuration until Ctrl-C, which asks whether to keep or close positions.
 
@@ -105,7 +109,10 @@ def run(
     """
     from mtquant.cli.run import run as run_engine  # noqa: PLC0415 - --help stays quick
 
-    raise typer.Exit(run_engine(config, live=live, confirmed=confirm or (), changes=change or ()))
+    code = run_engine(
+        config, live=live, confirmed=confirm or (), changes=change or (), gateway=gateway
+    )
+    raise typer.Exit(code)
 
 
 @app.command(
@@ -308,6 +315,7 @@ data.register(app)
 drift.register(app)
 optimize.register(app)
 agents.register(app)
+gateway.register(app)
 
 
 def main() -> None:

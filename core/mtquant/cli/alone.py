@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
 from rich.console import Console
 
+from mtquant.agents.registry import Registry
 from mtquant.assemble import assemble
 from mtquant.clock import seeded
 from mtquant.config import Config
@@ -41,7 +43,15 @@ def run_alone(
 async def _run(
     config: Config, command: str, arguments: Mapping[str, Any], *, live: bool
 ) -> dict[str, Any]:
-    made = assemble(config, load_catalogue(), seeded(None), _Aloud(), live=live, passive=True)
+    made = assemble(
+        config,
+        load_catalogue(),
+        seeded(None),
+        _Aloud(),
+        live=live,
+        passive=True,
+        agents=Registry(Path(config.engine.state_dir)).agents,
+    )
     answers: list[dict[str, Any] | MtquantError] = []
 
     async def feed(engine: Engine) -> None:

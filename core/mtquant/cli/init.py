@@ -99,6 +99,12 @@ warn_at = "0.05"
 reduce_at = "0.10"
 halt_at = "0.15"
 
+# LLM agents, under the same gate: `mtquant agents add NAME` enrols one.
+# [gateway]
+# http = 8765                   # http://127.0.0.1:8765/mcp while `mtquant run` runs
+# names = ["desk.example"]      # as clients call it, behind a TLS proxy
+# dry_run = true                # everything is looked at, no agent's order is sent
+
 [stores.csv]                    # fills.csv and equity.csv in the state folder
 """
 

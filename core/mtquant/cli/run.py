@@ -8,10 +8,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import anyio
+from anyio.abc import TaskStatus
 from rich.console import Console
 
+from mtquant.agents.desk import AgentDesk
+from mtquant.agents.registry import Registry
+from mtquant.agents.serving import desk_commands
 from mtquant.assemble import Assembled, assemble
 from mtquant.cli.asking import person
 from mtquant.cli.dead_man import watched
@@ -98,27 +103,81 @@ class Stopping:
         self.asked.set()
 
 
-def run(path: Path, *, live: bool, confirmed: Sequence[str], changes: Sequence[str] = ()) -> int:
+class Beside(Protocol):
+    """What is served beside the feed; the run ends when it does."""
+
+    async def __call__(self, desk: AgentDesk, *, task_status: TaskStatus[None]) -> None:
+        """Serve agents from ``desk``; tell ``task_status`` as soon as that is so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run of ``config``, which lies at ``path``.
+
+    ``console`` is told what happens, ``out`` how it ended. ``live`` lets the named real accounts
+    be traded; ``passive``: no strategy trades.
+    """
+
+    config: Config
+    path: Path
+    console: Console
+    out: Console
+    live: bool = False
+    passive: bool = False
+    beside: Beside | None = None
+
+
+def run(
+    path: Path,
+    *,
+    live: bool,
+    confirmed: Sequence[str],
+    changes: Sequence[str] = (),
+    gateway: int | None = None,
+) -> int:
     """Run the configuration at ``path``.
 
     Return 0, or 1 where an order is left in doubt. ``live`` lets real accounts be traded whose
     number is ``confirmed``, or typed. ``changes`` are settings that differ from the file's, as
-    KEY=VALUE.
+    KEY=VALUE. Agents are served over HTTP on the port ``gateway``, or on that of the file.
     """
     console = Console(stderr=True)
+    if gateway is not None:
+        changes = [*changes, f"gateway.http={gateway}"]
     config = load_config(path, changes=changes)
+    beside = None
+    if config.gateway.http is not None:
+        from mtquant.cli.gating import mounted  # noqa: PLC0415 - heavy, and seldom wanted
+
+        beside = mounted(config, console)
     if live:
-        _confirm(config, console, confirmed)
+        confirm(config, console, confirmed)
+    return keep(
+        Run(config=config, path=path, console=console, out=Console(), live=live, beside=beside)
+    )
+
+
+def keep(wanted: Run) -> int:
+    """Trade until asked to stop; return 0, or 1 where an order is left in doubt."""
+    config, console = wanted.config, wanted.console
     talking = Talking(console)
-    made = assemble(config, load_catalogue(), seeded(None), talking, live=live)
+    made = assemble(
+        config,
+        load_catalogue(),
+        seeded(None),
+        talking,
+        live=wanted.live,
+        passive=wanted.passive,
+        agents=Registry(Path(config.engine.state_dir)).agents,
+    )
     console.print(
         f"{', '.join(config.brokers)}: starting; state in {config.engine.state_dir}",
         highlight=False,
         soft_wrap=True,
     )
-    _look(config, path, console)
-    anyio.run(_until_stopped, made, talking, console, config, path)
-    return _farewell(made.engine, talking)
+    _look(config, wanted.path, console)
+    anyio.run(_until_stopped, made, talking, wanted)
+    return _farewell(made.engine, talking, wanted.out)
 
 
 def _look(config: Config, path: Path, console: Console) -> None:
@@ -130,7 +189,7 @@ def _look(config: Config, path: Path, console: Console) -> None:
             console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
-def _confirm(config: Config, console: Console, confirmed: Sequence[str]) -> None:
+def confirm(config: Config, console: Console, confirmed: Sequence[str]) -> None:
     """Have every real account's number typed; raises ConfigError where it isn't, or is another."""
     named = {name: each.live_account for name, each in config.brokers.items() if each.live_account}
     if not named:
@@ -148,10 +207,9 @@ def _confirm(config: Config, console: Console, confirmed: Sequence[str]) -> None
             raise ConfigError("--live", f"{typed!r} is not account {number}", "Nothing was sent.")
 
 
-async def _until_stopped(
-    made: Assembled, talking: Talking, console: Console, config: Config, path: Path
-) -> None:
+async def _until_stopped(made: Assembled, talking: Talking, wanted: Run) -> None:
     """Run until asked to stop; a signal while starting ends everything."""
+    config, console = wanted.config, wanted.console
     stopping = Stopping()
     started = anyio.Event()
 
@@ -159,7 +217,10 @@ async def _until_stopped(
         await preflight(engine, console)
         talking.follow()
         started.set()
-        async with anyio.create_task_group() as group, _channel(engine, config, stopping):
+        async with (
+            anyio.create_task_group() as group,
+            _channel(engine, config, stopping) as desk,
+        ):
             scope = group.cancel_scope
 
             async def until_asked() -> None:
@@ -168,30 +229,43 @@ async def _until_stopped(
                 scope.cancel()
 
             group.start_soon(until_asked)
+            if wanted.beside is not None:
+                await group.start(_serve, wanted.beside, desk, stopping)
             await made.feed(engine)
             scope.cancel()
         if stopping.close:
             with anyio.CancelScope(shield=True):
                 await _close_all(engine, stopping.by, console)
 
-    async with anyio.create_task_group() as group, watched(config, path):
+    async with anyio.create_task_group() as group, watched(config, wanted.path):
         begun = started.is_set
         group.start_soon(_on_signal, stopping, config, begun, group.cancel_scope, console)
         await made.engine.run(feed)
         group.cancel_scope.cancel()
 
 
+async def _serve(
+    beside: Beside, desk: AgentDesk, stopping: Stopping, *, task_status: TaskStatus[None]
+) -> None:
+    """Serve agents, and end the run where that ends by itself."""
+    await beside(desk, task_status=task_status)
+    stopping.ask(close=False, by="the agent's client")
+
+
 @asynccontextmanager
-async def _channel(engine: Engine, config: Config, stopping: Stopping) -> AsyncIterator[None]:
-    """Answer the commands of persons while the engine runs."""
+async def _channel(engine: Engine, config: Config, stopping: Stopping) -> AsyncIterator[AgentDesk]:
+    """Answer the commands of persons, and of gateways, while the engine runs."""
 
     async def stop(asked: StopArguments) -> None:
         stopping.ask(close=asked.close, by=asked.by)
 
+    commands = Commands(engine, stop)
+    desk = AgentDesk(engine, commands, load_catalogue())
+    commands.add(desk.commands())
+    commands.add(desk_commands(desk))
     async with anyio.create_task_group() as group:
-        folder = Path(config.engine.state_dir)
-        await group.start(serve_channel, Commands(engine, stop), folder)
-        yield
+        await group.start(serve_channel, commands, Path(config.engine.state_dir))
+        yield desk
         group.cancel_scope.cancel()
 
 
@@ -267,8 +341,7 @@ async def _close_all(engine: Engine, by: str, console: Console) -> None:
     await engine.idle()  # an order is answered before its fills are in the journal
 
 
-def _farewell(engine: Engine, recorder: Recorder) -> int:
-    out = Console()
+def _farewell(engine: Engine, recorder: Recorder, out: Console) -> int:
     left = unsettled(engine.desk.tickets)
     out.print("stopped; the journal is closed and the servers have ended", highlight=False)
     table = accounts(engine)
