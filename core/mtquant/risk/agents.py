@@ -121,15 +121,28 @@ def _of_one(standing: AgentStanding, proposal: Proposal, state: RiskState) -> De
     """Return what one base unit of the order is worth in the budget's currency."""
     if state.quote_rate is None or standing.rate is None:
         return None
-    size = proposal.reference_price * state.quote_rate * standing.rate
+    size = _dearest(proposal, state) * state.quote_rate * standing.rate
     return size if size.is_finite() and size > 0 else None
 
 
+def _dearest(proposal: Proposal, state: RiskState) -> Decimal:
+    """Return the highest price that an order may open at, as things stand.
+
+    A sale with a limit far below the market fills at the market, and one that rests may be changed
+    later on: what it says itself would let it open any amount.
+    """
+    price = proposal.reference_price
+    return price if state.quote is None else max(price, state.quote.bid, state.quote.ask)
+
+
 def notional_of(proposal: Proposal, state: RiskState) -> Decimal | None:
-    """Return what an order is worth at its price, in the account's currency; None if unknown."""
+    """Return what an order may come to, in the account's currency; None where it isn't known.
+
+    At its own price or the market's, whichever is dearer.
+    """
     if state.quote_rate is None:
         return None
-    return proposal.quantity * proposal.reference_price * state.quote_rate
+    return proposal.quantity * _dearest(proposal, state) * state.quote_rate
 
 
 def _veto(code: str, message: str, limit: str = "", observed: str = "") -> Finding:
