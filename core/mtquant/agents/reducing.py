@@ -33,7 +33,7 @@ from mtquant.control.finding import links
 from mtquant.control.trading import Trading
 from mtquant.engine import Engine
 from mtquant.link import Link
-from mtquant.model import ClientOrderId, Position, Positive, ProtectionRequest, Text, plain
+from mtquant.model import ClientOrderId, Mode, Position, Positive, ProtectionRequest, Text, plain
 from mtquant.wire.guard import loosens
 from mtquant.withdraw import close_order
 
@@ -62,10 +62,20 @@ class ReducingTools:
         stop_loss: Positive | None = None,
         take_profit: Positive | None = None,
     ) -> ProtectionTold:
-        """Change prices of a working order of yours, or make it smaller. What is absent stays."""
+        """Change prices of a working order of yours, or make it smaller. What is absent stays.
+
+        Unless your mode is auto you may only make it smaller: a person approved its prices.
+        """
         request = self._fates.request(caller, client_order_id)
         if request is None or not request.client_order_id:
             raise _not_own("client_order_id", "order")
+        prices = (limit_price, stop_price, stop_loss, take_profit)
+        if caller.agent.mode is not Mode.AUTO and any(each is not None for each in prices):
+            raise AgentRefused(
+                "needs_approval",
+                f"your mode is {caller.agent.mode}: the prices are what a person approved",
+                "Cancel it and propose another, or make it smaller by quantity alone.",
+            )
         asked = ModifyArguments(
             target=request.client_order_id,
             quantity=quantity,
