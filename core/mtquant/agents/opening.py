@@ -242,6 +242,8 @@ class OpeningTools:
                 "list_proposals tells which wait; an order that was sent is cancelled instead.",
                 field="client_order_id",
             )
+        if caller.dry_run:
+            return await self._fates.told(request)
         now = self._engine.wiring.clock.now()
         self._engine.emit(
             Withdrawn(
