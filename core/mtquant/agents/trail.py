@@ -43,12 +43,12 @@ class AgentTrail:
         dry_run: bool,
     ) -> None:
         """Put a call down: what was asked, what it came to, how long it took."""
-        text = to_json(masked(dict(arguments)))
+        given = dict(arguments)
         body = {
             "agent": outside(agent, _SHORT),
             "tool": outside(tool, _SHORT),
-            "arguments": outside(text, ARGUMENTS_LIMIT),
-            "digest": hashlib.sha256(to_json(dict(arguments)).encode()).hexdigest(),
+            "arguments": outside(_text(masked(given)), ARGUMENTS_LIMIT),
+            "digest": hashlib.sha256(_text(given).encode("utf-8", "surrogatepass")).hexdigest(),
             "code": code,
             "ms": round(seconds * 1000, 3),
         }
@@ -79,3 +79,11 @@ class AgentTrail:
         """Put down an attempt that came to no tool at all."""
         body = {"agent": outside(agent, _SHORT), "what": outside(what), "why": outside(why)}
         self._journal.append("agent_refused", body)
+
+
+def _text(arguments: Mapping[str, Any]) -> str:
+    """Return arguments as JSON; what isn't such is no reason to lose the trail of it."""
+    try:
+        return to_json(arguments)
+    except (TypeError, ValueError, RecursionError):
+        return "(not JSON)"
