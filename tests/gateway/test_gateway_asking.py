@@ -28,6 +28,11 @@ YES = ElicitResult(action="accept", content={"approve": True, "code": CODE})
 STATE = f"1:{DIGEST}"
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # as where it runs; the other loop is in test_gateway_server
+
+
 @pytest.fixture(params=["legacy", "2026-07-28"])
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
