@@ -6,6 +6,8 @@ import json
 from typing import Any, Literal
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from mcp import Client, MCPError
 from mcp.types import (
     CallToolResult,
@@ -15,13 +17,12 @@ from mcp.types import (
     InputRequiredResult,
     TextContent,
 )
-from tests.gateway.fake_desk import CODE, DIGEST, TOOLS, FakeDesk, Person
+from tests.gateway.fake_desk import CODE, DIGEST, TOOLS, FakeDesk, Person, answer
 
+from mtquant.agents.answer import Ask
 from mtquant.agents.refusal import AgentRefused
 from mtquant.gateway import asking, gateway
 from mtquant.gateway.asking import APPROVAL, KEPT
-
-pytestmark = pytest.mark.anyio
 
 Mode = Literal["legacy", "2026-07-28"]
 YES = ElicitResult(action="accept", content={"approve": True, "code": CODE})
@@ -49,6 +50,7 @@ def state_of(result: CallToolResult) -> str:
     return str(result.structured_content["state"])
 
 
+@pytest.mark.anyio
 async def test_a_yes_with_the_code_is_the_desks_to_judge(mode: Mode) -> None:
     desk, person = FakeDesk(), Person(YES)
     assert state_of(await proposed(desk, mode, person)) == "approved"
@@ -60,6 +62,7 @@ async def test_a_yes_with_the_code_is_the_desks_to_judge(mode: Mode) -> None:
     assert set(form.requested_schema["properties"]) == {"approve", "code"}
 
 
+@pytest.mark.anyio
 async def test_a_wrong_code_is_an_error_and_it_goes_on_waiting(mode: Mode) -> None:
     desk = FakeDesk()
     wrong = ElicitResult(action="accept", content={"approve": True, "code": " guessed "})
@@ -79,6 +82,7 @@ async def test_a_wrong_code_is_an_error_and_it_goes_on_waiting(mode: Mode) -> No
         ElicitResult(action="accept", content={"approve": False, "code": CODE}),
     ],
 )
+@pytest.mark.anyio
 async def test_a_no_counts_as_it_is(mode: Mode, said: ElicitResult) -> None:
     desk = FakeDesk()
     assert state_of(await proposed(desk, mode, Person(said))) == "rejected"
@@ -101,18 +105,21 @@ async def test_a_no_counts_as_it_is(mode: Mode, said: ElicitResult) -> None:
         ElicitResult(action="accept", content={"approve": 1, "code": CODE}),
     ],
 )
+@pytest.mark.anyio
 async def test_what_is_no_clear_word_answers_nothing(mode: Mode, said: ElicitResult) -> None:
     desk = FakeDesk()
     assert state_of(await proposed(desk, mode, Person(said))) == "waiting"
     assert not desk.answers
 
 
+@pytest.mark.anyio
 async def test_a_client_that_cannot_ask_gets_the_order_that_waits(mode: Mode) -> None:
     desk = FakeDesk()
     assert state_of(await proposed(desk, mode, None)) == "waiting"
     assert (desk.answers, len(desk.calls)) == ([], 1)
 
 
+@pytest.mark.anyio
 async def test_a_client_that_fails_to_ask_gets_the_order_that_waits() -> None:
     desk = FakeDesk()
     failing = Person(MCPError(-32603, "no screen"))
@@ -120,6 +127,7 @@ async def test_a_client_that_fails_to_ask_gets_the_order_that_waits() -> None:
     assert (len(failing.asked), desk.answers) == (1, [])
 
 
+@pytest.mark.anyio
 async def test_a_person_who_takes_too_long_leaves_it_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -159,6 +167,7 @@ def code_of(result: CallToolResult | InputRequiredResult) -> str:
         json.dumps({"approved": True}),
     ],
 )
+@pytest.mark.anyio
 async def test_a_forged_state_is_refused_and_told(state: str) -> None:
     desk = FakeDesk()
     server = gateway(desk, TOOLS, agent="momo")
@@ -170,6 +179,7 @@ async def test_a_forged_state_is_refused_and_told(state: str) -> None:
     assert desk.refused == [("momo", "approval", "an answer to no question that is open")]
 
 
+@pytest.mark.anyio
 async def test_an_answer_counts_once() -> None:
     desk = FakeDesk()
     server = gateway(desk, TOOLS, agent="momo")
@@ -183,6 +193,7 @@ async def test_an_answer_counts_once() -> None:
     assert desk.answers == [("momo", 1, DIGEST, True, CODE)]
 
 
+@pytest.mark.anyio
 async def test_a_state_with_another_answer_or_none_answers_nothing() -> None:
     desk = FakeDesk()
     server = gateway(desk, TOOLS, agent="momo")
@@ -199,6 +210,7 @@ async def test_a_state_with_another_answer_or_none_answers_nothing() -> None:
     assert not desk.answers
 
 
+@pytest.mark.anyio
 async def test_one_agent_cannot_answer_what_another_was_asked() -> None:
     desk = FakeDesk(agents={"momo": tuple(TOOLS), "other": tuple(TOOLS)})
     questions = asking.Asking()
@@ -210,6 +222,7 @@ async def test_one_agent_cannot_answer_what_another_was_asked() -> None:
     assert isinstance(questions.heard("momo", STATE, {APPROVAL: YES}), asking.Said)
 
 
+@pytest.mark.anyio
 async def test_only_the_newest_questions_of_an_agent_stay_open() -> None:
     desk, questions = FakeDesk(), asking.Asking()
     for _ in range(KEPT + 1):
@@ -219,3 +232,44 @@ async def test_only_the_newest_questions_of_an_agent_stay_open() -> None:
     with pytest.raises(AgentRefused, match="no question"):
         questions.heard("momo", STATE, None)
     assert questions.heard("momo", f"2:{DIGEST}", None).error is False  # type: ignore[union-attr]
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(0, 1),
+    st.floats(0, 1),
+    st.text(max_size=70),
+    st.lists(st.text(max_size=3), max_size=2),
+)
+FORMS = st.fixed_dictionaries({}, optional={"approve": VALUES, "code": VALUES, "other": VALUES})
+
+
+@given(st.sampled_from(["accept", "decline", "cancel"]), st.none() | FORMS)
+def test_only_a_true_and_a_code_are_a_yes(
+    action: Literal["accept", "decline", "cancel"], content: dict[str, Any] | None
+) -> None:
+    questions, waiting = asking.Asking(), answer("waiting")
+    questions.later("momo", waiting, Ask(number=1, digest=DIGEST, shown=""))
+    given_back = ElicitResult(action=action, content=content)
+    heard = questions.heard("momo", STATE, {APPROVAL: given_back})
+    form = content or {}
+    code = form.get("code")
+    yes = action == "accept" and form.get("approve") is True
+    if yes and isinstance(code, str) and code.strip() and len(code) <= 64:
+        assert heard == asking.Said(1, DIGEST, approve=True, code=code.strip())
+    elif action == "decline" or (action == "accept" and form.get("approve") is False):
+        assert heard == asking.Said(1, DIGEST, approve=False, code="")
+    else:
+        assert heard is waiting
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[0-9]{1,3}:[0-9a-f]{16}", fullmatch=True))
+def test_no_text_but_the_open_question_is_one(state: str) -> None:
+    assume(state != STATE)
+    questions = asking.Asking()
+    questions.later("momo", answer("waiting"), Ask(number=1, digest=DIGEST, shown=""))
+    with pytest.raises(AgentRefused) as caught:
+        questions.heard("momo", state, {APPROVAL: YES})
+    assert caught.value.code == "invalid_argument"
+    assert questions.heard("momo", STATE, None).error is False  # type: ignore[union-attr]

@@ -12,6 +12,8 @@ import anyio
 import httpx2
 import pytest
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.gateway.fake_desk import TOOLS, FakeDesk
 
 from mtquant.gateway import http, run_gateway_http, sessions
@@ -172,6 +174,29 @@ def test_idle_sessions_make_room_and_those_in_use_do_not() -> None:
     assert held.full("momo")
     now += IDLE_S + 1
     assert not held.full("momo")
+
+
+STEPS = st.tuples(st.sampled_from("ab"), st.sampled_from(["open", "fail", "end", "ask"]))
+
+
+@given(st.lists(STEPS))
+def test_whatever_happens_an_agent_has_no_more_than_it_may(story: list[tuple[str, str]]) -> None:
+    held = Sessions(lambda: 0.0)
+    mine: dict[str, list[str]] = {"a": [], "b": []}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "EACH", 2)
+        for number, (agent, what) in enumerate(story):
+            key = f"{agent}{number}"
+            if what in {"open", "fail"} and not held.full(agent):
+                held.opening(agent)
+                held.opened(agent, key if what == "open" else None)
+                mine[agent] += [key] if what == "open" else []
+            elif what in {"end", "ask"} and mine[agent]:
+                asked = mine[agent][0]
+                held.begin(agent, asked)
+                held.end(agent, asked, gone=what == "end")
+                mine[agent] = mine[agent][1:] if what == "end" else mine[agent]
+            assert held.full(agent) == (len(mine[agent]) == 2)
 
 
 @asynccontextmanager

@@ -135,6 +135,6 @@ def _said(ask: Ask, result: object) -> Said | None:
     approve, code = content.get("approve"), content.get("code")
     if approve is False:
         return Said(ask.number, ask.digest, approve=False, code="")
-    if approve is True and isinstance(code, str) and 0 < len(code) <= CODE_LIMIT:
+    if approve is True and isinstance(code, str) and code.strip() and len(code) <= CODE_LIMIT:
         return Said(ask.number, ask.digest, approve=True, code=code.strip())
     return None
