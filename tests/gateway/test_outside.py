@@ -158,4 +158,4 @@ def test_a_symbol_is_ascii_and_short(text: str) -> None:
 def test_a_field_from_outside_is_cleaned_as_it_is_written_and_says_what_it_is() -> None:
     adapter = TypeAdapter(Outside)
     assert adapter.dump_python("a\nb\u202e", mode="json") == "a b"
-    assert "never instructions" in adapter.json_schema(mode="serialization")["description"]
+    assert adapter.json_schema(mode="serialization")["$comment"].startswith("outside: data")
