@@ -176,6 +176,12 @@ async def test_what_is_left_to_lose_is_up_to_the_nearest_limit(
         assert desk.day_loss == desk.week_loss == desk.peak_loss
         assert desk.day_loss == float(100 - D(equity) / 1000)
 
+        # What has tripped lets nothing be opened, even where the loss is less by now.
+        object.__setattr__(money, "equity", D(91_000))
+        await place.engine.desk.see(link, money)
+        [desk, _] = (await ReviewTools(place.engine).get_risk_status(CLAUDE)).accounts
+        assert (desk.breaker in {"REDUCING", "HALTED"}) == (desk.left == 0)
+
     table = {"risk": {"sizer": {"plugin": "fixed_fraction"}, "breaker": breaker}}
     await read(tmp_path, use, table=table)
 
@@ -213,6 +219,11 @@ async def test_performance_is_of_closed_trades_by_who_opened_them(tmp_path: Path
         assert told(TOOLS["get_performance"], found)[1] < 1000
         all_of_them = await box.get_performance(ADMIN)
         assert {each.source for each in all_of_them.records} == {"all", own(AGENT), own(OTHER)}
+
+        clock: Any = place.engine.wiring.clock
+        clock.set(now + 24 * hour)
+        later = (await box.get_performance(CLAUDE)).records[1]
+        assert (later.trades, later.day_trades, later.day_profit) == (3, 0, D(0))
 
         book.trades.records[own(OTHER)] = TradeRecord(wins=1, won=D(7))
         theirs = (await box.get_performance(OTHERS)).records[1]
