@@ -192,6 +192,8 @@ async def test_hosts_and_origins_are_checked_before_the_token() -> None:
             if status != 200:
                 assert (await served.post(b"", None, **{header: value})).status_code == status
     assert len(served.desk.calls) == 1
+    why = "a host or origin that is not ours, from 127.0.0.1"
+    assert {each[2].partition(" (")[0] for each in served.desk.refused} == {why}
 
 
 async def test_a_large_request_is_refused_before_it_is_read() -> None:
@@ -201,6 +203,8 @@ async def test_a_large_request_is_refused_before_it_is_read() -> None:
         large = called("get_portfolio", account="x" * (REQUEST_LIMIT - 1000))
         assert (await served.post(large, **routed("get_portfolio"))).status_code == 200
     assert len(served.desk.calls) == 1
+    assert {each[:2] for each in served.desk.refused} == {("momo", "request")}
+    assert served.desk.refused[0][2].startswith("413 ")
 
 
 async def test_what_a_web_page_can_send_without_asking_is_not_done() -> None:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -38,6 +39,8 @@ CONCURRENCY = 768
 """More connections and requests at once are turned away: a stream for each session, and others."""
 REQUESTS = 96
 """More requests of one agent at once, streams among them, are turned away."""
+_ERRORS = 400
+"""Where the codes of errors begin in HTTP."""
 _SESSION = "mcp-session-id"
 _BEARER = "bearer "
 _Scope = Any
@@ -128,7 +131,10 @@ class Gate:
             return
         request = Request(scope, receive)
         refused = await self._security.validate_request(request)
-        if refused is None and scope["path"] == METADATA and self._issuer:
+        if refused is not None:
+            why = f"a host or origin that is not ours, from {_address(request)}"
+            self._refusals.note("", "request", why)
+        elif scope["path"] == METADATA and self._issuer:
             refused = JSONResponse(self._metadata(request))
         if refused is not None:
             await refused(scope, receive, send)
@@ -152,7 +158,7 @@ class Gate:
             return None
 
     def _turned_away(self, request: Request) -> Response:
-        address = request.client.host if request.client else "an unknown address"
+        address = _address(request)
         wait = self._knocks.failed(address)
         self._refusals.note("", "authentication", f"no token of an agent, from {address}")
         if wait:
@@ -173,11 +179,22 @@ class Gate:
             return
         self._under_way[agent] += 1
         try:
-            await self._in_session(agent, scope, receive, send)
+            await self._in_session(agent, scope, receive, self._telling(agent, send))
         finally:
             self._under_way[agent] -= 1
             if not self._under_way[agent]:
                 del self._under_way[agent]
+
+    def _telling(self, agent: str, send: _Send) -> _Send:
+        """Return ``send`` that puts requests which the SDK refuses into the trail."""
+
+        async def watched(message: _Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= _ERRORS:
+                status = HTTPStatus(message["status"])
+                self._refusals.note(agent, "request", f"{status.value} {status.phrase}")
+            await send(message)
+
+        return watched
 
     async def _in_session(self, agent: str, scope: _Scope, receive: _Receive, send: _Send) -> None:
         headers = Headers(scope=scope)
@@ -203,7 +220,7 @@ class Gate:
         async def watched(message: _Message) -> None:
             nonlocal pending
             if message["type"] == "http.response.start":
-                good = message["status"] < 400  # noqa: PLR2004 - where errors begin in HTTP
+                good = message["status"] < _ERRORS
                 key = Headers(raw=message["headers"]).get(_SESSION) if good else None
                 pending = False
                 self._sessions.opened(agent, key)
@@ -247,6 +264,10 @@ class Gate:
         host = request.headers["host"]
         named = bool({host, host.rpartition(":")[0]} & self._names)
         return f"{'https' if self._encrypted or named else 'http'}://{host}"
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "an unknown address"
 
 
 def _too_many(problem: str, wait_s: int) -> Response:
