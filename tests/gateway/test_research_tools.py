@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -174,23 +175,26 @@ async def test_a_backtest_is_that_of_the_accounts_own_bars_and_terms(
         link = place.engine.wiring.links["desk"]
         bars = await link.bars("USD/JPY", H1, 600)
         await place.see(symbol="USD/JPY")
+        book = place.engine.book.account("desk")
+        seen = book.quotes["USD/JPY"]
+        book.price((replace(seen, ask=seen.ask + Decimal("0.02")),))  # 3 pips apart
         found = await tools(place).run_backtest(
             CLAUDE, "sma_cross", "USD/JPY", H1, 600, {"fast": 5, "direction": "long_only"}
         )
-        quote = place.engine.book.account("desk").quotes["USD/JPY"]
+        quote = book.quotes["USD/JPY"]
         balance = round(Decimal(100_000) * (quote.bid + quote.ask) / 2, 2)
         same = backtest(
             "sma_cross",
             bars,
             params={"fast": 5, "direction": "long_only"},
-            account={"currency": "JPY", "balance": balance, "spread_pips": "1"},
+            account={"currency": "JPY", "balance": balance, "spread_pips": "3"},
         ).stats
         assert found.trades == same.trades.trades > 5
         assert (found.bars, found.currency) == (600, "JPY")
         assert found.start_equity == pytest.approx(float(balance), rel=0.001)
         assert found.total_return == pytest.approx(100 * (same.returns.total_return or 0), abs=0.02)
         assert found.max_drawdown is not None
-        assert found.costs > 0
+        assert found.costs == pytest.approx(same.costs.total, rel=0.01)
         assert any("in less than one" in each for each in found.cautions)
         _, size = told(TOOLS["run_backtest"], found)
         assert size < 1200
