@@ -149,7 +149,7 @@ TYPED = [
     (page, line.split("#")[0].strip())
     for page in PAGES
     for block in SHELL.findall(page.read_text())
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line.startswith("mtquant ")
 ]
 
@@ -163,8 +163,9 @@ def test_commands_that_are_shown_can_be_typed(page: Path, line: str) -> None:
     command: Any = typer.main.get_command(app)
     context = command.make_context("mtquant", list(words), resilient_parsing=False)
     while hasattr(command, "commands"):
-        sub, command, rest = command.resolve_command(
-            context, [*context._protected_args, *context.args]
-        )
+        left = [*context._protected_args, *context.args]
+        if not left and command.invoke_without_command:
+            return  # such as `mtquant agents`
+        sub, command, rest = command.resolve_command(context, left)
         assert command is not None, f"{name(page)}: no command {sub}"
         context = command.make_context(sub, list(rest), parent=context)
