@@ -102,7 +102,7 @@ class Wiring:
 
 
 class Engine:
-    """One running engine over one journal."""
+    """One running engine over one journal; ``endings`` are called before the journal is closed."""
 
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
@@ -118,6 +118,7 @@ class Engine:
         )
         self.recovered = Recovered(0, None)
         self.failovers = 0
+        self.endings: list[Callable[[], None]] = []
         self.told: deque[dict[str, str]] = deque(maxlen=_TOLD_KEPT)
         self._lanes: dict[str, MemoryObjectSendStream[tuple[Submit | Close, Ticket]]] = {}
         self._sending = 0
@@ -545,6 +546,8 @@ class Engine:
     def _close(self) -> None:
         self._stopping = True
         try:
+            for last in self.endings:
+                last()
             body = {"open_orders": [each.client_order_id for each in unsettled(self.desk.tickets)]}
             self.wiring.journal.append("stopped", body, durable=True)
             self._anchor(last=True)

@@ -304,6 +304,19 @@ def test_a_proposal_waits_and_an_approval_sends_it_once_under_its_request() -> N
     assert orders(scene.answer(asked.number)) == []
 
 
+def test_an_order_that_is_to_rest_can_be_approved_and_still_not_after_the_market_moved() -> None:
+    scene = Agents()
+    limit: dict[str, Any] = {"order_type": OrderType.LIMIT, "limit_price": D("1.0")}
+    scene.wants(asks=True, request="p1", **limit)
+    assert scene.book.suggestions[1].price == D("1.1001")
+    scene.ask = D("1.2001")
+    scene.see()
+    assert orders(scene.answer(1)) == []
+    assert "the price moved" in scene.book.outcomes[1]
+    scene.wants(asks=True, request="p2", **limit)
+    assert orders(scene.answer(2))
+
+
 def test_an_approval_is_asked_of_the_budget_again() -> None:
     scene = Agents()
     scene.wants(3000, asks=True, request="p1")

@@ -57,6 +57,7 @@ class AgentDesk:
         clock = engine.wiring.clock
         self._throttle = Throttle(clock)
         self._trail = AgentTrail(engine.wiring.journal, clock)
+        engine.endings.append(self._trail.settle)
         self._fates = Fates(engine)
         boxes: Sequence[object] = (
             LookingTools(engine),

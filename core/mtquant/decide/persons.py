@@ -94,7 +94,9 @@ class Persons:
         """
         book = flow.book
         number = next_number(book)
-        price = decision.proposal.reference_price if decision.proposal else Decimal("NaN")
+        # The market's, not the order's own: what rests at a price of its own hasn't drifted.
+        quote = decision.state.quote if decision.state else None
+        price = _price(order.side, quote) if quote else Decimal("NaN")
         suggestion = Suggestion(
             number=number,
             account=account,
