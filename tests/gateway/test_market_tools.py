@@ -24,7 +24,6 @@ from mtquant.clock import SECOND, parse_time
 from mtquant.exchange import Terms, instrument
 from mtquant.model import Quote, Timeframe
 from mtquant.model.arrays import BarArrays
-from mtquant.plugins import Catalogue
 
 D = Decimal
 TOOLS = agent_tools(MarketTools)
@@ -37,7 +36,7 @@ def anyio_backend() -> str:
 
 
 def tools(place: Place) -> MarketTools:
-    return MarketTools(place.engine, Catalogue())
+    return MarketTools(place.engine)
 
 
 def test_what_the_tools_say_of_themselves_is_short() -> None:
@@ -239,6 +238,26 @@ async def test_bars_are_summed_up_and_the_newest_listed(tmp_path: Path) -> None:
         assert told(TOOLS["get_bars"], deep)[1] < 9000
         with pytest.raises(AgentRefused, match="EUR/USD"):
             await box.get_bars(CLAUDE, "EUR/USB", H1)
+
+    await read(tmp_path, use)
+
+
+@pytest.mark.anyio
+async def test_bars_that_a_broker_lacks_are_built_from_its_smaller_ones(tmp_path: Path) -> None:
+    async def use(place: Place) -> None:
+        found = await tools(place).get_bars(CLAUDE, "EUR/USD", Timeframe.H4, count=5, rows=5)
+        bars = await place.engine.wiring.links["desk"].bars("EUR/USD", H1, 20)
+        whole = [place for place, time in enumerate(bars.time) if not time % (14_400 * SECOND)]
+        value, _ = told(TOOLS["get_bars"], found)
+        for time, opened, high, low, close, _ in value["rows"]:
+            begun = bars.time.index(parse_time(f"{time}:00Z"))
+            assert begun in whole
+            part = slice(begun, begun + 4)
+            assert (opened, close) == (bars.open[begun], bars.close[begun + 3])
+            assert (high, low) == (max(bars.high[part]), min(bars.low[part]))
+        assert len(found.rows) >= 4
+        with pytest.raises(AgentRefused, match="only mid prices"):
+            await tools(place).get_bars(CLAUDE, "EUR/USD", Timeframe.M1)
 
     await read(tmp_path, use)
 

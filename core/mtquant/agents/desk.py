@@ -61,7 +61,7 @@ class AgentDesk:
         self._fates = Fates(engine)
         boxes: Sequence[object] = (
             LookingTools(engine),
-            MarketTools(engine, catalogue),
+            MarketTools(engine),
             ReviewTools(engine),
             ResearchTools(engine, catalogue),
             OpeningTools(engine),

@@ -32,7 +32,6 @@ from mtquant.errors import BrokerError
 from mtquant.link import Link
 from mtquant.model import Instrument, Names, Quote, Text, Timeframe, plain
 from mtquant.model.arrays import BarArrays, Floats
-from mtquant.plugins import Catalogue
 
 QUOTES_LIMIT = 20
 _JUMP, _WIDE = Decimal("0.2"), Decimal("0.1")
@@ -51,9 +50,8 @@ RowsCount = Annotated[int, Field(ge=0, le=100)]
 class MarketTools:
     """Looks at the market through the engine's own connections."""
 
-    def __init__(self, engine: Engine, catalogue: Catalogue) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._catalogue = catalogue
 
     @agent_tool("Search instruments", AgentScope.READ)
     async def search_instruments(

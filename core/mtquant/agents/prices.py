@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 
 from mtquant.agents.outside import is_symbol
 from mtquant.agents.refusal import AgentRefused
 from mtquant.engine import Engine
-from mtquant.errors import BrokerError
+from mtquant.errors import BrokerError, ErrorCode, Refused
 from mtquant.link import Link
 from mtquant.model import Bars, Instrument, Timeframe
 from mtquant.model.arrays import BarArrays
+from mtquant.resample import Resampler
 from mtquant.symbols import unknown_instrument
 
+_COLUMNS = ("open", "high", "low", "close", "volume")
+_PARTS = 20_000
+"""From how many smaller bars larger ones are built at most."""
 _PAGE = 5000
 """How many bars one call of a broker returns at most."""
 _LATER = "Try another timeframe or symbol, or tell the person that there is no history."
@@ -61,17 +66,67 @@ def digits(instrument: Instrument) -> int:
 
 
 async def history(link: Link, symbol: str, timeframe: Timeframe, count: int) -> BarArrays:
-    """Return the last ``count`` closed bars, or as many as there are, asked for in pages.
+    """Return the last ``count`` closed bars, or as many as there are.
 
-    Raises AgentRefused where there is none, or what came is no series of prices.
+    Where the broker has none of that timeframe they are built from the largest smaller ones that it
+    has, as everywhere here. Raises AgentRefused where there is none, or what came is no series of
+    prices.
     """
+    try:
+        return await _asked(link, symbol, timeframe, count)
+    except Refused as error:
+        if error.code is not ErrorCode.UNSUPPORTED:
+            raise AgentRefused.of(error) from None
+        for smaller in _parts_of(timeframe):
+            parts = count * (timeframe.seconds // smaller.seconds)
+            with suppress(Refused):
+                return _built(await _asked(link, symbol, smaller, min(parts, _PARTS)), timeframe)
+        raise AgentRefused.of(error) from None
+    except BrokerError as error:
+        raise AgentRefused.of(error) from None
+
+
+def _parts_of(timeframe: Timeframe) -> list[Timeframe]:
+    """Return the timeframes that bars of ``timeframe`` can be built from, the largest first."""
+    whole = timeframe.seconds
+    found = [each for each in Timeframe if each.seconds < whole and not whole % each.seconds]
+    return sorted(found, key=lambda each: -each.seconds)
+
+
+def _built(parts: BarArrays, timeframe: Timeframe) -> BarArrays:
+    """Return the bars of ``timeframe`` that ``parts`` hold whole."""
+    resampler = Resampler(timeframe)
+    first = int(parts.time[0])
+    bars = [
+        made
+        for index in range(len(parts))
+        for made in resampler.take(parts.bar(index))
+        if made.time >= first
+    ]
+    if not bars:
+        message = f"{len(parts)} {parts.timeframe} bars make no {timeframe} bar"
+        raise AgentRefused("no_price", message, f"Ask for {parts.timeframe} bars.")
+    opened, high, low, close, volume = (
+        np.array([getattr(each, name) for each in bars], np.float64) for name in _COLUMNS
+    )
+    return BarArrays(
+        instrument=parts.instrument,
+        timeframe=timeframe,
+        time=np.array([each.time for each in bars], np.int64),
+        open=opened,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+    )
+
+
+async def _asked(link: Link, symbol: str, timeframe: Timeframe, count: int) -> BarArrays:
+    """Return the broker's own bars, asked for in pages; raises BrokerError as he does."""
     pages: list[Bars] = []
     missing, to = count, None
     while missing > 0:
-        try:
-            page = await link.bars(symbol, timeframe, min(_PAGE, missing), to)
-        except BrokerError as error:
-            raise AgentRefused.of(error) from None
+        page = await link.bars(symbol, timeframe, min(_PAGE, missing), to)
         if not len(page):
             break
         pages.insert(0, page)
