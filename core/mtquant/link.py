@@ -10,6 +10,8 @@ import anyio
 
 from mtquant.comparison import Compared, Comparison
 from mtquant.contract import Broker
+from mtquant.errors import ErrorCode, Outcome, Refused
+from mtquant.jumps import Believed
 from mtquant.model import (
     Account,
     Advanced,
@@ -37,6 +39,9 @@ from mtquant.route import AccountState
 from mtquant.symbols import Spelling, SymbolMap
 from mtquant.wire.follow import follow_quotes
 
+PAGES = 1000
+ROWS = 100_000
+"""A list of more pages, or of more rows, has no end."""
 T = TypeVar("T")
 _Named = TypeVar("_Named", Quote, Fill, OrderReport, Position, Bars, Instrument)
 
@@ -59,6 +64,7 @@ class Link:
         self.lock = anyio.Lock()
         self.symbols = SymbolMap(name, spelling, ())
         self._spelling = spelling
+        self._believed = Believed()
 
     @property
     def connected(self) -> bool:
@@ -128,10 +134,13 @@ class Link:
         """Read the instruments and map their symbols."""
         listed: list[Instrument] = []
         cursor: str | None = None
+        pages = 0
         while True:
             page = await self._instruments(cursor)
             listed.extend(page.instruments)
+            pages += 1
             cursor = page.next_cursor
+            _require_end(pages, len(listed), cursor)
             if cursor is None:
                 break
         self.symbols = SymbolMap(self.name, self._spelling, listed)
@@ -191,7 +200,7 @@ class Link:
         """Return the newest quotes of ``symbols``."""
         theirs = tuple(self.symbols.theirs(symbol) for symbol in symbols)
         found = await self.ask(lambda it: it.get_quotes(theirs))
-        return tuple(self._ours(each) for each in found.quotes)
+        return self._prices(found.quotes, theirs)
 
     async def account(self) -> Account:
         """Return the account's money."""
@@ -208,10 +217,13 @@ class Link:
         await self.know_symbols()
         found: list[OrderReport] = []
         cursor: str | None = None
+        pages = 0
         while True:
             page = await self._orders(cursor)
             found.extend(self._report(each) for each in page.orders)
+            pages += 1
             cursor = page.next_cursor
+            _require_end(pages, len(found), cursor)
             if cursor is None:
                 return tuple(found)
 
@@ -240,7 +252,9 @@ class Link:
         )
 
         def hand_on(quotes: tuple[Quote, ...]) -> None:
-            on_quotes(tuple(self._ours(each) for each in quotes))
+            believed = self._prices(quotes, theirs)
+            if believed:
+                on_quotes(believed)
 
         await self.ask(lambda it: follow_quotes(it, theirs, hand_on), waits=True)
 
@@ -257,8 +271,24 @@ class Link:
         moved = await self.ask(lambda it: it.advance_clock(to))
         return replace(moved, quotes=tuple(self._ours(each) for each in moved.quotes))
 
+    def _prices(self, quotes: Sequence[Quote], asked: Sequence[str]) -> tuple[Quote, ...]:
+        """Return quotes under our symbols, without those that jumped or weren't asked for.
+
+        A stepped venue's prices are recorded: how far apart they lie is up to the step.
+        """
+        if not self.stepped:
+            quotes = self._believed.take(quotes, asked)
+        return tuple(self._ours(each) for each in quotes)
+
     def _ours(self, value: _Named) -> _Named:
         return replace(value, instrument=self.symbols.ours(value.instrument))
 
     def _report(self, report: OrderReport) -> OrderReport:
         return replace(self._ours(report), fills=tuple(self._ours(each) for each in report.fills))
+
+
+def _require_end(pages: int, rows: int, cursor: str | None) -> None:
+    """Refuse a list that goes on and on: it would fill this process's memory."""
+    if rows > ROWS or (cursor is not None and pages >= PAGES):
+        message = f"the server's list has no end: {rows} rows on {pages} pages"
+        raise Refused(ErrorCode.INTERNAL, message, outcome=Outcome.NOT_SENT)
