@@ -1,0 +1,1 @@
+"""How well an LLM trades through the gateway: tasks in plain language, checked at the venue."""
