@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 from mtquant.agents.outside import is_symbol
@@ -23,6 +24,7 @@ from mtquant.errors import BrokerError
 from mtquant.link import Link
 from mtquant.model import Account, Names, OrderReport, Position, plain
 
+_CURRENCY = re.compile("[A-Z]{3}")
 _MOST = 200
 """The most rows of one answer."""
 
@@ -125,7 +127,9 @@ class LookingTools:
                 continue
             if not link.connected:
                 problems.append(f"{link.name} isn't connected")
-            rows += [_working_told(link.name, each, own) for each in found]
+            rows += [
+                _working_told(link.name, each, own) for each in found if is_symbol(each.instrument)
+            ]
         doubtful = [
             own[each.client_order_id]
             for each in self._engine.desk.in_doubt()
@@ -147,7 +151,7 @@ def _account_told(
     level = book.breaker.level if book.breaker else BreakerLevel.NORMAL
     return AccountTold(
         account=name,
-        currency=account.currency if account else "",
+        currency=account.currency if account and _CURRENCY.fullmatch(account.currency) else "",
         balance=account.balance if account else None,
         equity=account.equity if account else None,
         margin_used=account.margin_used if account else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -102,8 +103,14 @@ class Reading:
 
 
 def _json(told: Told) -> dict[str, Any]:
-    body: dict[str, Any] = TypeAdapter(type(told)).dump_python(told, mode="json")
+    kind: Any = type(told)
+    body: dict[str, Any] = _adapter(kind).dump_python(told, mode="json")
     return body
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - a result's class
+    return TypeAdapter(kind)
 
 
 def _mark(value: object) -> str:

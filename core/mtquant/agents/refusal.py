@@ -15,6 +15,9 @@ _NEXT = {
 }
 
 
+_FIELD = 64
+
+
 class AgentRefused(MtquantError):
     """A call that was not done. ``code`` is for programs, ``next_step`` for the agent."""
 
@@ -43,7 +46,8 @@ class AgentRefused(MtquantError):
             unknown = error.outcome is Outcome.UNKNOWN
             code = "outcome_unknown" if unknown else error.code.value
             step = _NEXT[Retry.SAME_CLIENT_ORDER_ID if unknown else error.retry]
-            return cls(code, outside(error.message), step, field=error.field)
+            field = None if error.field is None else outside(error.field, _FIELD)
+            return cls(code, outside(error.message), step, field=field)
         if isinstance(error, ConfigError):
             return cls(
                 "invalid_argument", outside(error.problem), outside(error.remedy), field=error.where

@@ -181,7 +181,7 @@ class PositionTold:
     """One open position; ``held_by`` is the strategy, person or agent that opened it."""
 
     account: str
-    position_id: Text
+    position_id: Outside
     symbol: Text
     side: Side
     quantity: Number
@@ -206,8 +206,8 @@ class WorkingTold:
     """One order that may still act; ``client_order_id`` is the agent's own where it is its own."""
 
     account: str
-    order_id: Text
-    client_order_id: Text | None
+    order_id: Outside
+    client_order_id: Outside | None
     symbol: Text
     side: Side
     order_type: str

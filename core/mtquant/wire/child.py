@@ -1,7 +1,8 @@
 """A server that is a child process, spoken to over its stdin and stdout, a line a message.
 
 The SDK's own client reads a line of any length: a server that never ends one would fill this
-process's memory. Here such a server is killed, and its calls fail as of any that died.
+process's memory. Here such a server is killed, and its calls fail as of any that died; not on
+Windows, where the SDK's own client stays.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any, TextIO
 import anyio
 from anyio.abc import Process
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.client.stdio import get_default_environment
+from mcp import StdioServerParameters
+from mcp.client.stdio import get_default_environment, stdio_client
 from mcp.shared.message import SessionMessage
 from mcp.types import jsonrpc_message_adapter
 
@@ -41,7 +43,12 @@ class Child:
     def __init__(self, at: Endpoint, errlog: TextIO | None) -> None:
         if not at.command:
             raise ConfigError("endpoint", "it has neither a command nor a url", "Set one of them.")
-        self._process = _child(at, errlog or sys.stderr)
+        self._process: Any = _child(at, errlog or sys.stderr)
+        if sys.platform == "win32":  # there the SDK knows how a tree of processes is ended
+            parameters = StdioServerParameters(
+                command=at.command[0], args=list(at.command[1:]), env=dict(at.environment)
+            )
+            self._process = stdio_client(parameters, errlog or sys.stderr)
         self._answers: Any = None
 
     @property
@@ -54,7 +61,8 @@ class Child:
         return self._answers, requests
 
     async def __aexit__(self, *error: Any) -> bool | None:  # noqa: ANN401, PYI036 - handed through
-        return await self._process.__aexit__(*error)
+        suppressed: bool | None = await self._process.__aexit__(*error)
+        return suppressed
 
 
 @asynccontextmanager
