@@ -690,3 +690,13 @@ async def test_a_clock_that_jumps_frees_no_budget(scene: Scene) -> None:
     await scene.buy("mallory", "c", 80_000, account="spare")
     assert len(await scene.executed()) == 1
     await scene.judge()
+
+
+async def test_decisions_on_others_are_told_whatever_they_lack(scene: Scene) -> None:
+    """What a strategy may not send itself is on record without a sentence."""
+    signal = {"strategy_id": "trend", "instrument": "EUR/USD", "direction": 1, "reason": "up"}
+    body = {"signal": signal, "account": "desk", "approved": False, "code": "manual_mode"}
+    scene.engine.wiring.journal.append("verdict", body)
+    told = await scene.call("boss", "get_decisions")
+    assert told.value is not None
+    assert told.value["decisions"][0]["code"] == "manual_mode"

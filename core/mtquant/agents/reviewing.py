@@ -285,7 +285,7 @@ def _decision(entry: Entry) -> DecisionRow:
         quantity=proposal.get("quantity"),
         approved=body["approved"],
         code=body["code"],
-        why=body["message"],
+        why=body.get("message") or "",  # what a strategy may not send itself has only a code
         checks=tuple(dict.fromkeys(objections)),
         reason=signal["reason"],
     )
