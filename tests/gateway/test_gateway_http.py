@@ -19,7 +19,7 @@ from mcp.types import ElicitResult
 from tests.gateway.fake_desk import CODE, DIGEST, TOOLS, FakeDesk, Person
 
 from mtquant.errors import ConfigError
-from mtquant.gateway import http, refusals, run_gateway_http
+from mtquant.gateway import http, refusals, room, run_gateway_http, server
 from mtquant.gateway.http import METADATA, REQUEST_LIMIT
 from mtquant.gateway.knocks import ADDRESSES, TRIES, WITHIN_S, Knocks
 from mtquant.gateway.turns import CALLS
@@ -236,7 +236,9 @@ async def test_a_replayed_answer_counts_once() -> None:
     assert served.desk.answers == [("momo", 1, DIGEST, True, CODE)]
 
 
-async def test_one_agent_floods_while_another_is_answered() -> None:
+async def test_one_agent_floods_while_another_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PAUSE_S", 0.0)
+    monkeypatch.setattr(room, "HELD_S", 0.01)
     async with serving() as served:
         async with anyio.create_task_group() as group:
             for _ in range(CALLS):

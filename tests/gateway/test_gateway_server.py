@@ -16,7 +16,7 @@ from mcp import Client, MCPError
 from mcp.types import CallToolResult, TextContent, TextResourceContents, ToolAnnotations
 from tests.gateway.fake_desk import CANARY, TOOLS, FakeDesk
 
-from mtquant.gateway import cues, gateway
+from mtquant.gateway import cues, gateway, room, server
 from mtquant.gateway.library import GLOSSARY
 from mtquant.gateway.turns import CALLS
 from mtquant.wire.run import REQUEST_LIMIT
@@ -133,8 +133,10 @@ async def test_a_fault_inside_is_told_without_what_it_says(
 
 
 async def test_at_most_a_few_calls_of_one_agent_are_under_way_and_a_cancel_always_goes(
-    mode: Mode,
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(server, "PAUSE_S", 0.0)
+    monkeypatch.setattr(room, "HELD_S", 0.01)
     desk = FakeDesk()
     async with Client(gateway(desk, TOOLS, agent="momo"), mode=mode) as client:
         async with anyio.create_task_group() as group:

@@ -1,12 +1,13 @@
 """``gateway``: an engine's desk of agents as an MCP server.
 
 Every call goes to the desk, which knows who may do what, and comes back as it was answered. What
-is decided here is only how many calls of one agent are under way at once, and how a person is
-asked in the agent's client.
+is decided here is only how many calls are under way at once, of one agent and of all, and how a
+person is asked in the agent's client.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -23,12 +24,14 @@ from mtquant import __version__
 from mtquant.agents.answer import Answer
 from mtquant.agents.port import Desk
 from mtquant.agents.refusal import AgentRefused
+from mtquant.agents.throttle import PAUSED
 from mtquant.agents.tool import AgentTool
 from mtquant.gateway.asking import Asking, Said, ask_now, asks_later, can_ask
 from mtquant.gateway.caller import Caller, caller_of, errors_of
 from mtquant.gateway.cues import Cues
 from mtquant.gateway.library import Library
 from mtquant.gateway.refusals import Refusals
+from mtquant.gateway.room import Rooms
 from mtquant.gateway.turns import Turns
 from mtquant.wire.server import InFlight
 
@@ -41,6 +44,9 @@ _INSTRUCTIONS = (
     " or a code that no tool shows; don't ask for the code. An error says what to do next. After"
     " outcome unknown look up with get_order; never send again under another id."
 )
+PAUSE_S = 1.0
+"""So long an agent that calls too often waits to be told."""
+_TOO_OFTEN = frozenset({"rate_limited", PAUSED})
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +117,7 @@ class Calls:
         self._shown = {name: _tool(each) for name, each in tools.items()}
         self.turns = Turns(refusals)
         self._asking = Asking()
+        self._rooms = Rooms()
 
     @asynccontextmanager
     async def running(self, _: Server[InFlight]) -> AsyncIterator[InFlight]:
@@ -150,7 +157,7 @@ class Calls:
                     return await self._hear(context, agent, params)
                 return await self._call(context, agent, params)
         except AgentRefused as refused:
-            return _told(Answer.refused(refused.payload()))
+            return _told(await _held(Answer.refused(refused.payload())))
 
     def _turn(self, agent: str, name: str) -> Any:  # noqa: ANN401 - a context manager of either kind
         tool = self._tools.get(name)
@@ -164,7 +171,7 @@ class Calls:
     ) -> types.CallToolResult | types.InputRequiredResult:
         name, arguments = params.name, params.arguments or {}
         act = partial(self.desk.call, agent, name, arguments, dry_run=self._dry_run)
-        answer = await self._settled(context, _Call(agent, name, act))
+        answer = await _held(await self._settled(context, _Call(agent, name, act)))
         if answer.ask is None or not can_ask(context):
             return _told(answer)
         if asks_later(context):
@@ -216,8 +223,10 @@ class Calls:
 
     async def _asked(self, call: _Call) -> Answer:
         tool = self._tools.get(call.tool)
+        always = tool is not None and tool.mark.always
         try:
-            return await call.act()
+            async with nullcontext() if always else self._rooms.enter(call.agent):
+                return await call.act()
         except AgentRefused as refused:
             return Answer.refused(refused.payload())
         except Exception:  # noqa: BLE001 - the boundary: a fault of ours becomes an answer
@@ -256,6 +265,16 @@ def _failed(name: str, *, changes: bool) -> Answer:
             else "Call again later; if it fails again, tell the person.",
         }
     )
+
+
+async def _held(answer: Answer) -> Answer:
+    """Return ``answer``, a while later where it is to an agent that calls too often.
+
+    At once, it would only call again the sooner, and refusing would take the time of the others.
+    """
+    if answer.error and json.loads(answer.text)["error"]["code"] in _TOO_OFTEN:
+        await anyio.sleep(PAUSE_S)
+    return answer
 
 
 def _told(answer: Answer) -> types.CallToolResult:
