@@ -24,11 +24,12 @@ import typer
 from mtquant import errors, model
 from mtquant.cli import app
 from mtquant.config import Config
-from mtquant.contract import Broker, Plugin, Settings, parameters, tools_of
+from mtquant.contract import AgentBudget, Broker, Plugin, Settings, parameters, tools_of
 from mtquant.decide import EQUITY_MAX_AGE_S
 from mtquant.hooks import HOOKS, KINDS
 from mtquant.plugins import Catalogue, load_catalogue
 from mtquant.risk import BreakerRules, gate
+from mtquant.risk import agents as risk_agents
 from mtquant.risk.breaker import PROBATION_S
 
 ROOT = Path(__file__).parents[1]
@@ -327,7 +328,13 @@ def refusals(function: ast.FunctionDef) -> list[tuple[str, str]]:
     for node in ast.walk(function):
         called = getattr(node, "func", None)
         name = getattr(called, "id", getattr(called, "attr", ""))
-        if not isinstance(node, ast.Call) or name not in {"Vetoed", "veto", "reduce", "_over"}:
+        if not isinstance(node, ast.Call) or name not in {
+            "Vetoed",
+            "veto",
+            "_veto",
+            "reduce",
+            "_over",
+        }:
             continue
         if node.args and isinstance(node.args[0], ast.Starred):
             found += gate.BREAKER_VETOES.values()  # the one table that is raised from
@@ -444,6 +451,18 @@ def limits(catalogue: Catalogue) -> str:
     for path, each, meaning in limit_rows("breaker", BreakerRules):
         name = path.removeprefix("breaker.")
         lines.append(row(f"`{name}`", meaning, *figures(each)))
+    lines += [
+        "",
+        "## Agents\n",
+        "What each may do is set with `mtquant agents`; what isn't given is nothing. An agent's order "
+        "is asked about its budget before every check: "
+        f"{', '.join(f'`{code}`' for code in agent_codes())}.\n",
+        *table("Budget", "Meaning", "Default", "Bounds"),
+        *(
+            row(f"`{each.name}`", meaning_of(each.name, AgentBudget), *figures(each))
+            for each in parameters(AgentBudget)
+        ),
+    ]
     lines += ["", "## Sizers\n", "One of them, set under `[risk.sizer]` with its `plugin`.\n"]
     lines += table("Setting", "Meaning", "Default", "Bounds", "Codes of its vetoes")
     shared: dict[str, str] = {}
@@ -467,6 +486,13 @@ def limits(catalogue: Catalogue) -> str:
             if each.name == name
         ]
     return "\n".join(lines)
+
+
+def agent_codes() -> list[str]:
+    """Return the codes that an agent's budget vetoes or reduces with."""
+    tree = ast.parse(Path(risk_agents.__file__).read_text(encoding="utf-8"))
+    functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)]
+    return sorted({code for each in functions for code, _ in refusals(each)})
 
 
 def limit_rows(name: str, settings: type[Any]) -> Iterator[tuple[str, Any, str]]:

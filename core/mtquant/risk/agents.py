@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 from mtquant.contract import (
@@ -31,61 +30,63 @@ def review_agent(proposal: Proposal, state: RiskState) -> Finding:
     name = agent_of(proposal.signal.strategy_id) or ""
     if standing is None or standing.agent.name != name:
         return _veto("agent_unknown", f"no agent {name!r} is enrolled")
-    for look in (_scope, _instrument, _beside, _orders, _loss):
-        for code, message, limit, observed in look(standing, proposal):
-            return _veto(code, message, limit, observed)
-    return _notional(standing, proposal, state)
+    return (
+        _scope(standing)
+        or _instrument(standing, proposal)
+        or _beside(standing, proposal)
+        or _orders(standing)
+        or _loss(standing)
+        or _notional(standing, proposal, state)
+    )
 
 
-_Found = Iterator[tuple[str, str, str, str]]
-
-
-def _scope(standing: AgentStanding, _: Proposal) -> _Found:
+def _scope(standing: AgentStanding) -> Finding | None:
     scopes = standing.agent.scopes
-    if AgentScope.TRADE not in scopes and AgentScope.PROPOSE not in scopes:
-        message = f"{standing.agent.name} may neither trade nor propose"
-        yield "agent_scope", message, "propose, trade", ", ".join(scopes)
+    if AgentScope.TRADE in scopes or AgentScope.PROPOSE in scopes:
+        return None
+    message = f"{standing.agent.name} may neither trade nor propose"
+    return _veto("agent_scope", message, "propose, trade", ", ".join(scopes))
 
 
-def _instrument(standing: AgentStanding, proposal: Proposal) -> _Found:
+def _instrument(standing: AgentStanding, proposal: Proposal) -> Finding | None:
     symbol, budget = proposal.signal.instrument, standing.agent.budget
-    if not budget.opens(symbol):
-        allowed = ", ".join(budget.instruments) or "nothing"
-        message = f"{standing.agent.name} may open {allowed}, not {symbol}"
-        yield "agent_instrument", message, allowed, symbol
+    if budget.opens(symbol):
+        return None
+    allowed = ", ".join(budget.instruments) or "nothing"
+    message = f"{standing.agent.name} may open {allowed}, not {symbol}"
+    return _veto("agent_instrument", message, allowed, symbol)
 
 
-def _beside(standing: AgentStanding, proposal: Proposal) -> _Found:
-    if standing.beside:
+def _beside(standing: AgentStanding, proposal: Proposal) -> Finding | None:
+    if not standing.beside:
+        return None
+    message = (
+        f"{standing.beside} holds {proposal.signal.instrument} at {proposal.account}, or has "
+        "an order there: positions are netted, and an agent opens none into another's"
+    )
+    return _veto("agent_beside", message, "", standing.beside)
+
+
+def _orders(standing: AgentStanding) -> Finding | None:
+    most, sent = standing.agent.budget.orders, standing.orders
+    if sent + 1 <= most:
+        return None
+    name = standing.agent.name
+    message = f"{name} may send {most} opening orders in 24 hours, and has sent {sent}"
+    return _veto("agent_orders", message, str(most), str(sent))
+
+
+def _loss(standing: AgentStanding) -> Finding | None:
+    budget, lost, name = standing.agent.budget, standing.lost, standing.agent.name
+    if lost is not None and lost < budget.loss:
+        return None
+    message = f"what {name} has lost can't be known now"
+    if lost is not None:
         message = (
-            f"{standing.beside} holds {proposal.signal.instrument} at {proposal.account}, or has "
-            "an order there: positions are netted, and an agent opens none into another's"
+            f"{name} has lost {figure(lost)} {budget.currency} in 24 hours, closed and open; it "
+            f"may lose {figure(budget.loss)}"
         )
-        yield "agent_beside", message, "", standing.beside
-
-
-def _orders(standing: AgentStanding, _: Proposal) -> _Found:
-    most = standing.agent.budget.orders
-    if standing.orders + 1 > most:
-        message = f"{standing.agent.name} may send {most} opening orders in 24 hours"
-        yield (
-            "agent_orders",
-            f"{message}, and has sent {standing.orders}",
-            str(most),
-            str(standing.orders),
-        )
-
-
-def _loss(standing: AgentStanding, _: Proposal) -> _Found:
-    budget, lost = standing.agent.budget, standing.lost
-    if lost is None:
-        yield "agent_loss", f"what {standing.agent.name} has lost can't be known now", "", ""
-    elif lost >= budget.loss:
-        message = (
-            f"{standing.agent.name} has lost {figure(lost)} {budget.currency} in 24 hours, closed "
-            f"and open; it may lose {figure(budget.loss)}"
-        )
-        yield "agent_loss", message, plain(budget.loss), plain(lost)
+    return _veto("agent_loss", message, plain(budget.loss), "" if lost is None else plain(lost))
 
 
 def _notional(standing: AgentStanding, proposal: Proposal, state: RiskState) -> Finding:
