@@ -94,6 +94,7 @@ def desk() -> FakeDesk:
     return FakeDesk(agents=dict.fromkeys(("momo", "other"), tuple(TOOLS)))
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_an_agent_that_keeps_a_thousand_open_is_refused_and_others_are_not() -> None:
     told = desk()

@@ -50,6 +50,7 @@ async def test_a_line_without_end_is_cut_off_and_its_server_stopped(tmp_path: Pa
     assert int(count.read_text()) <= (ANSWER_LIMIT >> 20) + 2
 
 
+@pytest.mark.slow
 async def test_a_server_that_begins_with_a_flood_is_no_server(tmp_path: Path) -> None:
     count = tmp_path / "count"
     with pytest.raises(BrokerError):
@@ -58,6 +59,7 @@ async def test_a_server_that_begins_with_a_flood_is_no_server(tmp_path: Path) ->
     assert int(count.read_text()) <= (ANSWER_LIMIT >> 20) + 2
 
 
+@pytest.mark.slow
 async def test_an_answer_too_deep_to_read_leaves_the_connection_alive(tmp_path: Path) -> None:
     async with Remote(hostile(str(tmp_path / "count"))) as remote:
         assert (await remote.get_quotes(("DEEP",))).quotes

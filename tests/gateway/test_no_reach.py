@@ -12,6 +12,7 @@ from mtquant.agents.desk import TOOLS
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_tools_that_read_touch_nothing_but_the_state_folder(tmp_path: Path) -> None:
     script = Path(__file__).with_name("no_reach.py")
     run = "import runpy, sys; sys.path.insert(0, sys.argv[1]); sys.argv[:] = sys.argv[2:];"

@@ -489,6 +489,7 @@ async def test_kill_9_at_every_step(
     ledger.close()
 
 
+@pytest.mark.slow
 def test_two_processes_race_for_a_thousand_ids_and_each_is_sent_once(tmp_path: Path) -> None:
     ids, path, venue = 1000, tmp_path / "ledger.db", tmp_path / "venue"
     children = [

@@ -439,7 +439,7 @@ def sent(name: str) -> Sent:
 
 
 def test_a_trade_belongs_to_who_opened_it_and_is_counted_when_flat() -> None:
-    book = AccountBook("a")
+    book = AccountBook("a", our_ids={"ours"})
     book.note_sent(sent("trend"))
     book.fold(fill(1, Side.BUY, 1000))
     book.note_sent(sent("other"))
@@ -455,7 +455,7 @@ def test_a_trade_belongs_to_who_opened_it_and_is_counted_when_flat() -> None:
 
 
 def test_a_trade_that_came_to_nothing_counts_as_lost() -> None:
-    book = AccountBook("a")
+    book = AccountBook("a", our_ids={"ours"})
     for number, profit in enumerate(["2", "-8"]):
         book.note_sent(sent("trend"))
         book.fold(fill(10 * number, Side.BUY, 1000))

@@ -304,6 +304,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 # --- crashes -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_journal_whose_log_is_cut_at_any_byte_holds_all_that_was_on_disk_before(
     tmp_path: Path,
 ) -> None:

@@ -251,6 +251,7 @@ async def test_nothing_listening_is_not_sent() -> None:
     )
 
 
+@pytest.mark.slow
 async def test_a_restart_between_calls_is_survived_and_a_gone_server_is_not_sent() -> None:
     port = free_port()
     async with child(port) as first:
