@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mtquant.agents.desk import TOOLS
 
 ROOT = Path(__file__).parents[2]
