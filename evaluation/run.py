@@ -181,7 +181,7 @@ def _player(agent: str, model: str | None) -> Player | str:
     try:
         return llm(found)
     except ImportError:
-        return 'skipped: there is no pydantic-ai: pip install "pydantic-ai-slim[openai,anthropic]"'
+        return 'skipped: there is no pydantic-ai: pip install -e ".[llm]"'
 
 
 def main(words: Sequence[str] | None = None) -> int:
