@@ -98,6 +98,7 @@ bench: .venv/.dev ## Measure, each figure as a ratio to a named reference
 	$(BIN)/python benchmarks/load.py
 	$(BIN)/python benchmarks/push.py
 	$(BIN)/python benchmarks/backtest_speed.py
+	$(BIN)/python benchmarks/gateway.py --quick
 
 clean: ## Remove what the targets made
 	rm -rf .venv .mcp-conformance site mtquant-demo .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -32,14 +32,14 @@ _CONFIG = """\
 state_dir = "state"
 [market]
 feed = "live"
-timeframe = "M1"
+timeframe = "S1"
 [brokers.paper]
 plugin = "paper"
 symbols = ["EUR/USD", "USD/JPY"]
 clock = "real"
 rebase = true
 history = 1000
-prices = { plugin = "walk", timeframe = "M1", bars = 10000 }
+prices = { plugin = "walk", timeframe = "S1", bars = 10000 }
 """
 _ORDER = ("side=buy", "quantity=10000", "symbol=EUR/USD")
 _REFUSED = 5
@@ -140,8 +140,8 @@ def _looks_at_gateway(config: Path, port: int, token: str) -> list[Look]:
             Look(over, (*at, *_call("get_portfolio")), says="structuredContent"),
             Look(over, (*at, *_call("get_quotes", 'symbols=["EUR/USD"]')), says='"EUR/USD"'),
             Look(over, (*at, *_call("preview_trade", *_ORDER)), says="structuredContent"),
-            Look(over, (*at, *_gateway_order(over)), says="filled"),
-            Look(over, (*at, *_gateway_order(over)), says="filled"),
+            Look(over, (*at, *_gateway_order(over)), says='"filled"'),
+            Look(over, (*at, *_gateway_order(over)), says='"filled"'),
             Look(over, (*at, *_call("get_order", "client_order_id=none-such")), _REFUSED),
             Look(over, (*at, "--method", "resources/list"), says="mtquant://portfolio"),
             Look(over, (*at, "--method", "resources/read", "--uri", "mtquant://risk")),
