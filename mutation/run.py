@@ -74,6 +74,7 @@ SOURCES = {
 TESTS = (
     "tests/kernel/test_risk.py",
     "tests/kernel/test_agents.py",
+    "tests/kernel/test_agent_budget.py",
     "tests/kernel/test_breaker.py",
     "tests/kernel/test_breaker_story.py",
     "tests/kernel/test_gate_model.py",
