@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from tests.gateway.payloads import CORPUS
 from tests.gateway.reading import Venue, catalogue
 
-from mtquant.agents.answer import Answer
+from mtquant.agents.answer import Answer, Ask
 from mtquant.agents.desk import TOOLS, AgentDesk
 from mtquant.agents.reading import NAMES
 from mtquant.agents.refusal import AgentRefused
@@ -31,6 +32,7 @@ from mtquant.control.commands import Commands
 from mtquant.control.finding import refresh
 from mtquant.decide import Decider
 from mtquant.engine import Engine, Wiring
+from mtquant.errors import MtquantError
 from mtquant.exchange import PaperSettings
 from mtquant.journal import Journal
 from mtquant.ledger import Ledger
@@ -118,11 +120,15 @@ def agents() -> list[Agent]:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """One execution as a venue has it, and whose order it was; ``worth`` is in USD."""
+    """One execution as a venue has it, whose order it was, and when that was sent.
+
+    ``worth`` is in USD.
+    """
 
     account: str
     source: str
     opens: bool
+    sent: int
     fill: Fill
     worth: Decimal
 
@@ -315,19 +321,24 @@ class Scene:
 
     async def executed(self) -> list[Executed]:
         """Return every execution at the venues."""
-        asked = [body for kind, body in self.journal() if kind == "agent_request"]
-        whose = {each["client_order_id"]: each for each in asked if each["client_order_id"]}
+        self.engine.wiring.journal.flush()
+        whose = {
+            each.body["client_order_id"]: (each.time, each.body)
+            for each in self.engine.wiring.journal.entries("agent_request")
+            if each.body["client_order_id"]
+        }
         found: list[Executed] = []
         for account, venue in self.venues.items():
             for fill in (await venue.list_fills(limit=1000)).fills:
                 symbol = venue.ours(fill.instrument)
-                request = whose.get(fill.client_order_id or "", {})
+                sent, request = whose.get(fill.client_order_id or "", (fill.time, {}))
                 each = fill.price if symbol.endswith("/USD") else D(1)
                 found.append(
                     Executed(
                         account=account,
                         source=str(request.get("source", "")),
                         opens=bool(request.get("opens")),
+                        sent=sent,
                         fill=fill,
                         worth=fill.quantity * each,
                     )
@@ -339,31 +350,33 @@ class Scene:
         executed = await self.executed()
         for name in {each.source for each in executed if each.source}:
             self._judge_opened(name, [each for each in executed if each.source == name])
-        await self._judge_held()
+        self._judge_held(executed)
         self._judge_secrets()
         self._judge_trail()
 
     def _judge_opened(self, source: str, done: list[Executed]) -> None:
         opened = [each for each in done if each.opens]
         for last in opened:
-            day = [
-                each
-                for each in opened
-                if last.fill.time - DAY * SECOND < each.fill.time <= last.fill.time
-            ]
+            day = [each for each in opened if last.sent - DAY * SECOND < each.sent <= last.sent]
             worth = sum((each.worth for each in day), D(0))
             assert worth <= NOTIONAL * DRIFT, (source, worth)
             assert len({each.fill.order_id for each in day}) <= ORDERS, source
         symbols = {self.venues[each.account].ours(each.fill.instrument) for each in done}
         assert symbols <= set(ALLOWED), (source, symbols)
 
-    async def _judge_held(self) -> None:
-        total = D(0)
-        for venue in self.venues.values():
-            for each in venue.exchange.positions():
-                rate = each.average_price if each.instrument.endswith("/USD") else D(1)
-                total += each.quantity * rate
-        assert total <= NOTIONAL * DRIFT * sum(_T in each for each in SCOPES.values()), total
+    @staticmethod
+    def _judge_held(executed: list[Executed]) -> None:
+        """Follow each position from flat to flat: one agent's alone, and never past its budget."""
+        held: dict[tuple[str, str], tuple[str, Decimal, Decimal]] = {}
+        for each in sorted(executed, key=lambda each: each.fill.time):
+            where = each.account, each.fill.instrument
+            owner, net, _ = held.get(where, ("", D(0), D(0)))
+            owner = owner if net else each.source
+            assert each.source in {owner, ""}, (each.source, owner)
+            net += each.fill.side.sign * each.fill.quantity
+            held[where] = owner, net, each.worth / each.fill.quantity
+            worth = sum(abs(net) * rate for name, net, rate in held.values() if name == owner)
+            assert worth <= NOTIONAL * DRIFT, (owner, worth)
 
     def _judge_secrets(self) -> None:
         secrets = {CANARY, *self.tokens.values()}
@@ -386,4 +399,119 @@ class Scene:
         assert counted == self.calls
 
 
-Attack = Callable[[Scene], Awaitable[None]]
+# --- an agent that draws lots -------------------------------------------------------------------
+
+_TRADERS = ("mallory", "mallory", "eve", "semi")
+_NEAR = ("0.97", "0.998", "0.9999", "1", "1.0001", "1.002", "1.03")
+
+
+class Lots:
+    """Draws calls of tools and their arguments, some of them hostile; seeded."""
+
+    def __init__(self, scene: Scene, seed: int) -> None:
+        self._scene = scene
+        self._draw = seeded(seed)
+        self._made = 0
+        self.symbol = "EUR/USD"
+        self._asks: list[tuple[str, Ask, str]] = []
+
+    async def step(self) -> None:
+        """Do one thing: mostly a call, now and then what else goes on in the world."""
+        lot = self._draw.random()
+        if lot < 0.06:
+            await self._scene.passes(self._draw.choice((*(61,) * 6, 3600)))
+        elif lot < 0.1 and self._scene.engine.book.suggestions:
+            number = self._draw.choice(list(self._scene.engine.book.suggestions))
+            with suppress(MtquantError):
+                await self._scene.person(self._draw.choice(("approve", "reject")), number)
+        elif lot < 0.13 and self._asks:
+            await self._answer()
+        elif lot < 0.2:
+            async with anyio.create_task_group() as group:
+                for _ in range(self._draw.randint(2, 8)):
+                    group.start_soon(self._call)
+        else:
+            await self._call()
+
+    async def _call(self) -> None:
+        tool = self._draw.choice((*_OFTEN, *TOOLS))
+        agent = self._draw.choice((*_TRADERS * 5, *SCOPES, "nobody"))
+        self.symbol = self._draw.choice(ALLOWED)
+        if tool in {"run_backtest", "halt_trading"}:
+            return
+        properties = TOOLS[tool].spec.input_schema["properties"]
+        required = TOOLS[tool].spec.input_schema.get("required", ())
+        asked = {
+            name: self._value(name)
+            for name in properties
+            if name in required or self._draw.random() < 0.15
+        }
+        if self._draw.random() < 0.03:
+            asked[self._text()] = True
+        answer = await self._scene.ask(agent, tool, asked, dry_run=self._draw.random() < 0.03)
+        if answer.ask is not None:
+            self._asks.append((agent, answer.ask, ""))
+
+    async def _answer(self) -> None:
+        agent, ask, _ = self._draw.choice(self._asks)
+        if self._draw.random() < 0.3:
+            agent = self._draw.choice((*SCOPES, "nobody"))
+        code = self._text()
+        known = ask.number in self._scene.engine.book.suggestions
+        if known and self._draw.random() < 0.2:
+            code = self._scene.code(ask.number)
+        await self._scene.answer(agent, ask.number, ask.digest, code)
+
+    def _value(self, name: str) -> Any:  # noqa: ANN401 - whatever an argument may be
+        if self._draw.random() < 0.01:
+            return self._draw.choice((self._text(), None, True, -1, float("nan"), "1e400", [], {}))
+        return _VALUES.get(name, Lots._text)(self)
+
+    def _text(self) -> str:
+        return self._draw.choice(CORPUS).text
+
+    def name(self) -> str:
+        """Return an id: a new one, or one that was used before."""
+        self._made += 1
+        new = self._draw.random() < 0.7  # else one that exists, whosever it is
+        return f"n{self._made if new else self._draw.randint(1, self._made)}"
+
+    def price(self) -> str:
+        """Return a price near the market's, or far from it."""
+        quote = self._scene.engine.book.account("desk").quotes[self.symbol]
+        far = self._draw.random() < 0.1
+        factor = D(self._draw.choice(("0.001", "0.5", "2", "50") if far else _NEAR))
+        return str((quote.ask * factor).quantize(D("0.001")))
+
+    def quantity(self) -> str:
+        """Return a size, most of them on the step."""
+        return str(1000 * self._draw.choice((1, 2, 3, 5, 8, 10, 15, 30, 60, 120, 1000)))
+
+    def one_of(self, *values: Any) -> Any:  # noqa: ANN401 - whatever is given
+        """Return one of ``values``."""
+        return self._draw.choice(values)
+
+
+_OFTEN = (
+    *("place_order",) * 12,
+    *("propose_trade", "modify_order", "close_position", "set_protection") * 3,
+    *("cancel_order", "withdraw_proposal"),
+)
+_VALUES: Mapping[str, Callable[[Lots], Any]] = {
+    "client_order_id": Lots.name,
+    "symbol": lambda lots: lots.one_of(*(lots.symbol,) * 12, "GBP/USD", "X"),
+    "symbols": lambda lots: [lots.one_of("EUR/USD", "USD/JPY")],
+    "side": lambda lots: lots.one_of("buy", "sell"),
+    "quantity": Lots.quantity,
+    "limit_price": Lots.price,
+    "stop_price": Lots.price,
+    "stop_loss": Lots.price,
+    "take_profit": Lots.price,
+    "account": lambda lots: lots.one_of("desk", "desk", "spare", "spare", None, "other"),
+    "confidence": lambda lots: lots.one_of(0.0, 0.5, 1.0, 2.0),
+    "everything": lambda lots: lots.one_of(False, False, True),
+    "timeframe": lambda _: "H1",
+    "count": lambda _: 10,
+    "limit": lambda _: 5,
+    "position_id": lambda lots: lots.one_of(None, "EURUSD", "1"),
+}
