@@ -18,7 +18,7 @@ from mtquant.contract import (
     Proposal,
     Verdict,
 )
-from mtquant.model import Side
+from mtquant.model import Quote, Side
 from mtquant.risk.agents import NAME, notional_of, review_agent
 
 D = Decimal
@@ -44,7 +44,7 @@ def asked(
     *,
     quantity: int = 2000,
     price: str = "2.0",
-    quote: Any = SCENE.quote,
+    quote: Quote | None = SCENE.quote,
     **standing: Any,  # noqa: ANN401
 ) -> Finding:
     agent = standing.pop("agent", AGENT)
@@ -151,6 +151,6 @@ def test_an_order_counts_at_the_market_where_that_is_dearer() -> None:
     "unknown",
     [{"opened": None}, {"held": None}, {"rate": None}, {"rate": D("NaN")}, {"rate": D(0)}],
 )
-def test_a_value_that_is_not_known_is_a_veto(unknown: dict[str, Decimal | None]) -> None:
+def test_a_value_that_is_not_known_is_a_veto(unknown: dict[str, Any]) -> None:
     found = asked(**unknown)
     assert (found.verdict, found.code, found.quantity) == (Verdict.VETOED, "agent_notional", D(0))
