@@ -280,14 +280,28 @@ class AccountBook:
     def note_sent(self, sent: Sent) -> None:
         """Remember an order that opens exposure, for a day."""
         since = sent.time - DAY
-        self.sent = (*(each for each in self.sent if each.time > since), sent)
+        self.sent = (
+            *(each for each in self.sent if each.time > since or self._counts(each, since)),
+            sent,
+        )
         held = self.holdings.get(sent.instrument)
         self.trades.sent(sent.strategy_id, sent.instrument, flat=held is None)
+
+    def _counts(self, sent: Sent, since: int) -> bool:
+        """Tell whether an older order still counts: an agent's that works, or filled lately."""
+        working = sent.client_order_id in self.working
+        return sent.notional is not None and (working or sent.filled > since)
 
     def note_message(self, time: int) -> None:
         """Remember a close, a change or a cancellation that was sent, for a day."""
         since = time - DAY
         self.messages = (*(each for each in self.messages if each > since), time)
+
+    def owner(self, client_order_id: str) -> str:
+        """Return whose order this is that opens exposure; empty where it isn't known."""
+        return next(
+            (each.strategy_id for each in self.sent if each.client_order_id == client_order_id), ""
+        )
 
     def forget_sent(self, client_order_id: str) -> None:
         """Forget an order that came to nothing: its wish may be tried again at once."""
@@ -310,6 +324,8 @@ class AccountBook:
         if fill.execution_id in self.executions:
             return False
         self.executions.add(fill.execution_id)
+        if fill.client_order_id in self.person_ids:
+            self._note_filled(fill)
         foreign = self._foreign(fill)
         if foreign:
             self.external[fill.instrument] = self.external.get(fill.instrument, ZERO) + foreign
@@ -327,6 +343,15 @@ class AccountBook:
         self.balance += profit
         self.trades.filled(fill.instrument, profit, fill.time, flat=not after.quantity)
         return True
+
+    def _note_filled(self, fill: Fill) -> None:
+        """Remember when an agent's order was filled last: what it opens counts from then on."""
+        self.sent = tuple(
+            replace(each, filled=max(each.filled, fill.time))
+            if each.client_order_id == fill.client_order_id and each.notional is not None
+            else each
+            for each in self.sent
+        )
 
     def _begin(self, fill: Fill) -> None:
         """Take in whose a position is that this execution opens: another may have asked since.

@@ -26,6 +26,7 @@ from mtquant.clock import SECOND, Clock, format_time
 from mtquant.contract import Agent, Level, Notifier, Store
 from mtquant.decide import (
     AgentsEnrolled,
+    CancelOrder,
     Close,
     Decider,
     Effect,
@@ -278,6 +279,8 @@ class Engine:
                     self.tell(effect)
                 case Submit() | Close():
                     self._dispatch(effect)
+                case CancelOrder() if effect.account in self.wiring.links:
+                    self._cancel(effect)
                 case Leave() if effect.account in self.wiring.links:
                     self._leave(self.wiring.links[effect.account])
         if isinstance(event, Filled):
@@ -334,6 +337,33 @@ class Engine:
             self.failovers += 1
         self._sending += 1
         self._lanes[effect.account].send_nowait((effect, ticket))
+
+    def _cancel(self, effect: CancelOrder) -> None:
+        """Cancel an order; the decider says so again where it works on."""
+        if self._group is None:
+            return
+        link = self.wiring.links[effect.account]
+        self._sending += 1
+
+        async def cancel() -> None:
+            body = {
+                "account": link.name,
+                "order_id": effect.client_order_id,
+                "by": "the gate",
+                "why": effect.why,
+            }
+            self.wiring.journal.append("cancel_ordered", body, durable=True)
+            self.book.account(link.name).note_message(self.wiring.clock.now())
+            try:
+                await link.fence(effect.client_order_id)
+            except BrokerError as error:
+                message = f"{link.name}: order {effect.client_order_id} isn't cancelled: {error}"
+                self.tell(Tell(level=Level.ALARM, message=message))
+            finally:
+                self._sending -= 1
+                self._awake()
+
+        self._group.start_soon(cancel)
 
     def _leave(self, link: Link) -> None:
         """See to it that an account is left; :meth:`idle` waits for the first try."""

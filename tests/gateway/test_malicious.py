@@ -170,7 +170,6 @@ async def test_what_an_agent_loses_counts_whichever_order_opened(scene: Scene) -
     await scene.judge()
 
 
-@pytest.mark.xfail(strict=True, reason="a day's notional is counted by when orders were sent")
 @pytest.mark.slow
 async def test_a_resting_order_counts_on_the_day_that_it_fills(scene: Scene) -> None:
     begun = scene.clock.now()
@@ -186,7 +185,6 @@ async def test_a_resting_order_counts_on_the_day_that_it_fills(scene: Scene) -> 
     assert await opened(scene) <= NOTIONAL
 
 
-@pytest.mark.xfail(strict=True, reason="what rests of a revoked agent works on")
 async def test_a_revoked_agents_resting_orders_are_cancelled(scene: Scene) -> None:
     assert status(await scene.buy("mallory", "r", 10_000, limit_price="1.05")) == "new"
     scene.registry.revoke("mallory")

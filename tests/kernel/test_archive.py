@@ -243,7 +243,7 @@ def full() -> tuple[Book, OrderDesk]:
     account.sent = (
         Sent(
             time=START, client_order_id="C1", strategy_id="p", instrument="EUR/USD",
-            side=Side.SELL, quantity=D("1.5"), notional=D("1.65"),
+            side=Side.SELL, quantity=D("1.5"), notional=D("1.65"), filled=START + 4,
         ),
     )  # fmt: skip
     account.messages = (START, START + 1)

@@ -38,7 +38,8 @@ class Sent:
     """An order that opens exposure and was sent in the last day; refused ones are left out.
 
     ``notional`` is what an agent's was worth when it was sent, in the account's currency; None of
-    anybody else's.
+    anybody else's. An agent's is kept for as long as it works, and for a day after it was
+    ``filled`` last (0: never).
     """
 
     time: int
@@ -48,6 +49,7 @@ class Sent:
     side: Side
     quantity: Decimal
     notional: Decimal | None = None
+    filled: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mtquant.book import AgentRequest
-from mtquant.contract import Level
+from mtquant.clock import SECOND
+from mtquant.contract import AgentScope, AgentStanding, Level, agent_of
 from mtquant.decide.entries import agents_body
-from mtquant.decide.events import AgentOrdered, AgentsEnrolled
-from mtquant.decide.flow import Flow, market_order
+from mtquant.decide.events import AgentOrdered, AgentsEnrolled, CancelOrder
+from mtquant.decide.flow import UNSURE, Flow, market_order
 from mtquant.decide.persons import (
     Persons,
     next_number,
@@ -17,7 +18,26 @@ from mtquant.decide.persons import (
     review_named,
     send_of_agent,
 )
-from mtquant.risk import Decision
+from mtquant.decide.standing import standing
+from mtquant.risk import Decision, figure
+
+_AGAIN = 10 * SECOND
+
+
+def _objection(found: AgentStanding | None, symbol: str) -> str:
+    """Return why an agent may not open what an order of it still would, or nothing."""
+    if found is None:
+        return "it is revoked"
+    budget, scopes = found.agent.budget, found.agent.scopes
+    if AgentScope.TRADE not in scopes and AgentScope.PROPOSE not in scopes:
+        return "it may neither trade nor propose any more"
+    if not budget.opens(symbol):
+        return f"it may not open {symbol} any more"
+    if found.lost is not None and found.lost >= budget.loss:
+        return f"it has lost {figure(found.lost)} {budget.currency}, all that it may"
+    if found.opened is not None and found.opened > budget.notional:
+        return f"it may open {figure(budget.notional)} {budget.currency}, and no more"
+    return ""
 
 
 class Agents:
@@ -25,6 +45,7 @@ class Agents:
 
     def __init__(self, persons: Persons) -> None:
         self._persons = persons
+        self._cancelled: dict[str, int] = {}
 
     def enrolled(self, flow: Flow, event: AgentsEnrolled) -> None:
         """Take in who the agents are; what waits of one that is no more is withdrawn."""
@@ -42,6 +63,32 @@ class Agents:
                 self._persons.withdraw_all(flow, before[name].source, f"{name} is revoked")
             elif now != before[name]:
                 flow.tell(Level.INFO, f"agent {name} has other scopes or another budget now")
+        self.look(flow)
+
+    def look(self, flow: Flow) -> None:
+        """Cancel what works of agents and would open what they may open no more.
+
+        A loss comes, a budget is cut, an agent is revoked, while an order rests: filled later it
+        would open all the same. Said again after a while, until the order works no more.
+        """
+        for account in flow.book.accounts.values():
+            for each in account.working.values():
+                source = account.owner(each.client_order_id) if each.opens else ""
+                if agent_of(source) is None or each.status in UNSURE:
+                    continue
+                why = _objection(standing(flow.book, source), each.instrument)
+                said = self._cancelled.get(each.client_order_id)
+                if not why or (said is not None and flow.book.time - said < _AGAIN):
+                    continue
+                self._cancelled[each.client_order_id] = flow.book.time
+                flow.tell(
+                    Level.WARNING,
+                    f"{account.name}: order {each.client_order_id} of {source} is cancelled: {why}",
+                )
+                effect = CancelOrder(
+                    account=account.name, client_order_id=each.client_order_id, why=why
+                )
+                flow.out.append(effect)
 
     def order(self, flow: Flow, event: AgentOrdered) -> None:
         """Take an agent's wish through the gate, and send it or put it before a person."""

@@ -261,6 +261,8 @@ class Decider:
             if rising:
                 self._act(flow, event.name, after.level)
         self._quotes(flow, event.name, event.quotes)
+        if self.book.requests:
+            self.agents.look(flow)
 
     def _breaker_failed(self, flow: Flow, name: str, error: Exception) -> None:
         """Halt everything: a breaker that doesn't work protects nobody."""

@@ -338,4 +338,13 @@ class Leave:
     account: str
 
 
-Effect = Submit | Close | Leave | Record | Tell
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOrder:
+    """Cancel an order of ours that works, and would open exposure."""
+
+    account: str
+    client_order_id: str
+    why: str
+
+
+Effect = Submit | Close | CancelOrder | Leave | Record | Tell

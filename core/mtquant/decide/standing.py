@@ -36,16 +36,19 @@ def standing(
         (each, item)
         for each in accounts
         for item in each.sent
-        if item.strategy_id == source
-        and item.time > since
-        and (not instead_of or item.client_order_id != instead_of)
+        if item.strategy_id == source and (not instead_of or item.client_order_id != instead_of)
+    ]
+    counted = [
+        (each, item)
+        for each, item in sent
+        if max(item.time, item.filled) > since or item.client_order_id in each.working
     ]
     closed = _sum(currency, ((each, _closed(each, source, since)) for each in accounts))
     unclosed = _sum(currency, ((each, _open_profit(each, source)) for each in accounts))
     return AgentStanding(
         agent=agent,
-        orders=len(sent),
-        opened=_sum(currency, ((each, item.notional) for each, item in sent)),
+        orders=sum(item.time > since for _, item in sent),
+        opened=_sum(currency, ((each, item.notional) for each, item in counted)),
         held=_sum(currency, ((each, _held(each, source, instead_of)) for each in accounts)),
         lost=_lost(closed, unclosed),
         rate=rate_to(account, currency) if account else None,
@@ -61,13 +64,6 @@ def rate_to(account: AccountBook, currency: str) -> Decimal | None:
         return _ONE
     rate = account.rate(currency)
     return _ONE / rate if rate else None
-
-
-def owner(account: AccountBook, client_order_id: str) -> str:
-    """Return whose order this is that opens exposure; empty where it isn't known."""
-    return next(
-        (each.strategy_id for each in account.sent if each.client_order_id == client_order_id), ""
-    )
 
 
 def _held(account: AccountBook, source: str, instead_of: str) -> Decimal:
@@ -137,7 +133,7 @@ def _beside(account: AccountBook, source: str, symbol: str) -> str:
             return holder
     for each in account.working.values():
         if each.instrument == symbol and each.opens:
-            whose = owner(account, each.client_order_id) or "somebody else"
+            whose = account.owner(each.client_order_id) or "somebody else"
             if whose != source:
                 return whose
     return ""
@@ -147,7 +143,7 @@ def agent_works(account: AccountBook, symbol: str) -> str:
     """Return the agent whose order may still open something in ``symbol``; empty for none."""
     for each in account.working.values():
         if each.instrument == symbol and each.opens:
-            whose = owner(account, each.client_order_id)
+            whose = account.owner(each.client_order_id)
             if agent_of(whose) is not None:
                 return whose
     return ""
