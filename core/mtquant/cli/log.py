@@ -14,7 +14,7 @@ from mtquant.clock import format_time
 from mtquant.errors import ConfigError
 from mtquant.trail import parts
 
-SAID = ("told", "verdict", "order", "fill")
+SAID = ("told", "verdict", "order", "fill", "agent_call", "agent_refused")
 """The kinds that are shown unless others are asked for."""
 
 
@@ -96,6 +96,9 @@ _SENTENCES: dict[str, Callable[[dict[str, Any]], str]] = {
     "fill": _fill,
     "cash_moved": _cash_moved,
     "suggestion_ended": lambda body: f"suggestion {body['number']} {body['text']}",
+    "agent_call": lambda body: f"{body['agent']} called {body['tool']}: {body['code']}",
+    "agent_refused": lambda body: f"{body['agent'] or 'nobody'}: {body['what']}: {body['why']}",
+    "agent_changed": lambda body: f"{body['agent']} {body['change']} by {body['by']}",
     "mode": lambda body: (
         f"{body['strategy_id']} is {body['mode']} now, by {body['by']}: {body['why']}"
     ),

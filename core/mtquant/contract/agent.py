@@ -93,10 +93,10 @@ def agent_of(source: str) -> str | None:
 class AgentStanding:
     """An agent, and what it has used of its budget when its order is looked at.
 
-    ``orders`` is how many orders it sent within 24 hours, ``opened`` the notional value of those that
-    were sent or filled within them, or that work; ``held`` is that of what it holds now and its
-    orders may still open, ``lost`` what its trades lost within 24 hours, closed and open: in the
-    budget's currency, over all accounts, None where that can't be known. ``rate`` turns the
+    ``orders`` is how many orders it sent within 24 hours, ``opened`` the notional value of those
+    that were sent or filled within them, or that work; ``held`` is that of what it holds now and
+    its orders may still open, ``lost`` what its trades lost within 24 hours, closed and open: in
+    the budget's currency, over all accounts, None where that can't be known. ``rate`` turns the
     account's currency into the budget's. ``beside`` names who else holds, or has orders working, in
     the instrument at that account; empty for nobody.
     """
