@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -18,111 +13,25 @@ from typing import Any, Literal
 import anyio
 import httpx2
 import pytest
-from anyio.abc import Process
 from mcp import Client, StdioServerParameters
-from mcp.client.context import ClientRequestContext
 from mcp.client.streamable_http import streamable_http_client
-from mcp.types import ElicitRequestParams, ElicitResult, TextContent, TextResourceContents
-
-from mtquant.cli.init import write
+from mcp.types import ElicitResult, TextContent, TextResourceContents
+from tests.gateway.terminal import CANARY, MTQUANT, Place, prepared, process
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 D = Decimal
-MTQUANT = [sys.executable, "-c", "from mtquant.cli import main; main()"]
 AGENT = "ada"
 ENROL = (
     "agents add ada --scope read --scope propose --scope trade --mode semi --instrument EUR/USD"
     " --instrument GBP/USD --notional 60000 --orders 6 --loss 500 --strategy sma_cross --by Ann"
 )
-CANARY = "canary-env-5f2b9c3d7e"
 Way = Literal["alone", "bridge", "http"]
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@dataclass
-class Place:
-    """A folder as `mtquant init` leaves it, an agent in it, and a person at another terminal."""
-
-    folder: Path
-    token: str = ""
-    heard: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    said: Callable[[], Awaitable[ElicitResult]] | None = None
-
-    def typed(self, *words: str) -> str:
-        """Return what a command prints, typed in another process."""
-        done = subprocess.run(
-            [*MTQUANT, *words], cwd=self.folder, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    async def command(self, *words: str) -> Any:  # noqa: ANN401 - whatever it says
-        """Return what a command says as JSON."""
-        return json.loads(await anyio.to_thread.run_sync(partial(self.typed, *words, "--json")))
-
-    async def person(
-        self,
-        context: ClientRequestContext,  # noqa: ARG002 - the SDK names it
-        params: ElicitRequestParams,
-    ) -> ElicitResult:
-        """Be asked in the agent's client."""
-        self.asked.append(params.message)
-        assert self.said is not None
-        return await self.said()
-
-    async def waiting(self) -> dict[str, Any]:
-        """Return the one suggestion that waits, as a person sees it."""
-        (found,) = (await self.command("suggestions"))["suggestions"]
-        return dict(found)
-
-    def environment(self) -> dict[str, str]:
-        return dict(os.environ) | {"DESK_TOKEN": CANARY}
-
-
-def prepared(folder: Path) -> Place:
-    """Return a place with an agent, whose strategy trades nothing itself."""
-    config = folder / "mtquant.toml"
-    write(config)
-    text = config.read_text().replace('mode = "auto"  ', 'mode = "manual"')
-    config.write_text(text + '\n[approval]\nmax_drift = "0.05"\n')
-    place = Place(folder)
-    place.token = place.typed(*ENROL.split()).strip()
-    return place
-
-
-@asynccontextmanager
-async def process(place: Place, *words: str, until: str) -> AsyncIterator[re.Match[str]]:
-    """Run a command beside; yield where its stderr first matches ``until``, and end it after."""
-    async with await anyio.open_process(
-        [*MTQUANT, *words], cwd=place.folder, env=place.environment()
-    ) as running:
-        found, said = None, ""
-        assert running.stderr is not None
-        async for part in running.stderr:
-            said += part.decode()
-            if found := re.search(until, said):
-                break
-        assert found is not None, said
-        async with anyio.create_task_group() as group:
-            group.start_soon(_drain, running)
-            yield found
-            running.terminate()
-            with anyio.fail_after(60):
-                await running.wait()
-            group.cancel_scope.cancel()
-
-
-async def _drain(running: Process) -> None:
-    for stream in (running.stderr, running.stdout):
-        if stream is not None:
-            async for _ in stream:
-                pass
 
 
 @asynccontextmanager
@@ -206,6 +115,7 @@ class Agent:
 @pytest.mark.parametrize("way", ["alone", "bridge", "http"])
 async def test_a_day(tmp_path: Path, way: Way) -> None:
     place = prepared(tmp_path)
+    place.token = place.typed(*ENROL.split()).strip()
     async with connected(place, way) as client:
         agent = Agent(place, client)
         await brief(agent)
