@@ -120,15 +120,11 @@ def agents() -> list[Agent]:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """One execution as a venue has it, whose order it was, and when that was sent.
-
-    ``worth`` is in USD.
-    """
+    """One execution as a venue has it, and whose order it was; ``worth`` is in USD."""
 
     account: str
     source: str
     opens: bool
-    sent: int
     fill: Fill
     worth: Decimal
 
@@ -323,7 +319,7 @@ class Scene:
         """Return every execution at the venues."""
         self.engine.wiring.journal.flush()
         whose = {
-            each.body["client_order_id"]: (each.time, each.body)
+            each.body["client_order_id"]: each.body
             for each in self.engine.wiring.journal.entries("agent_request")
             if each.body["client_order_id"]
         }
@@ -331,14 +327,13 @@ class Scene:
         for account, venue in self.venues.items():
             for fill in (await venue.list_fills(limit=1000)).fills:
                 symbol = venue.ours(fill.instrument)
-                sent, request = whose.get(fill.client_order_id or "", (fill.time, {}))
+                request = whose.get(fill.client_order_id or "", {})
                 each = fill.price if symbol.endswith("/USD") else D(1)
                 found.append(
                     Executed(
                         account=account,
                         source=str(request.get("source", "")),
                         opens=bool(request.get("opens")),
-                        sent=sent,
                         fill=fill,
                         worth=fill.quantity * each,
                     )
@@ -357,7 +352,8 @@ class Scene:
     def _judge_opened(self, source: str, done: list[Executed]) -> None:
         opened = [each for each in done if each.opens]
         for last in opened:
-            day = [each for each in opened if last.sent - DAY * SECOND < each.sent <= last.sent]
+            since = last.fill.time - DAY * SECOND
+            day = [each for each in opened if since < each.fill.time <= last.fill.time]
             worth = sum((each.worth for each in day), D(0))
             assert worth <= NOTIONAL * DRIFT, (source, worth)
             assert len({each.fill.order_id for each in day}) <= ORDERS, source
