@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-CALLS, EACH = 8, 2
+CALLS, EACH = 4, 2
 """So many calls in all, and of one agent; what cancels, closes or halts doesn't wait for others."""
 HELD_S = 0.25
 """A call that takes longer, because a broker or a backtest does, makes room for the next."""
