@@ -29,6 +29,7 @@ async def test_who_does_it_well_passes(task: run.Task) -> None:
     assert (await run.played(task, run.scripted("scripted"))).failures == []
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("task", EVERY)
 async def test_who_does_nothing_fails_where_something_is_to_be_done(task: run.Task) -> None:
@@ -38,6 +39,7 @@ async def test_who_does_nothing_fails_where_something_is_to_be_done(task: run.Ta
         assert outcome.failures
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("task", EVERY)
 async def test_who_does_anything_fails_where_something_is_forbidden(task: run.Task) -> None:

@@ -63,6 +63,15 @@ async def test_a_yes_with_the_code_is_the_desks_to_judge(mode: Mode) -> None:
 
 
 @pytest.mark.anyio
+async def test_where_nothing_may_leave_nobody_is_asked(mode: Mode) -> None:
+    desk, person = FakeDesk(), Person(YES)
+    server = gateway(desk, TOOLS, agent="momo", dry_run=True)
+    async with Client(server, mode=mode, elicitation_callback=person) as client:
+        await client.call_tool("propose_trade", {"symbol": "A"})
+    assert (person.asked, desk.answers) == ([], [])
+
+
+@pytest.mark.anyio
 async def test_a_wrong_code_is_an_error_and_it_goes_on_waiting(mode: Mode) -> None:
     desk = FakeDesk()
     wrong = ElicitResult(action="accept", content={"approve": True, "code": " guessed "})

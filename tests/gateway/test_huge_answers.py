@@ -34,6 +34,7 @@ def hostile(*arguments: str) -> Endpoint:
     return Endpoint(command=(sys.executable, "-c", SERVER, str(ROOT), script, *arguments))
 
 
+@pytest.mark.slow
 async def test_a_line_without_end_is_cut_off_and_its_server_stopped(tmp_path: Path) -> None:
     count = tmp_path / "count"
     async with Remote(hostile(str(count))) as remote:

@@ -573,6 +573,7 @@ HOSTILE: tuple[Any, ...] = (
 )
 
 
+@pytest.mark.slow
 async def test_arguments_that_are_none_place_nothing(scene: Scene) -> None:
     fine = {"client_order_id": "a", "symbol": "EUR/USD", "side": "buy", "quantity": "1000"}
     for number, value in enumerate(HOSTILE):
@@ -607,6 +608,7 @@ async def test_arguments_that_are_none_place_nothing(scene: Scene) -> None:
     await scene.judge()
 
 
+@pytest.mark.slow
 async def test_no_argument_is_echoed(scene: Scene) -> None:
     canary = "canary-Argument-7f3a"
     for tool, each in TOOLS.items():

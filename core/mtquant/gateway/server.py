@@ -172,7 +172,7 @@ class Calls:
         name, arguments = params.name, params.arguments or {}
         act = partial(self.desk.call, agent, name, arguments, dry_run=self._dry_run)
         answer = await _held(await self._settled(context, _Call(agent, name, act)))
-        if answer.ask is None or not can_ask(context):
+        if answer.ask is None or self._dry_run or not can_ask(context):
             return _told(answer)
         if asks_later(context):
             return self._asking.later(agent, answer, answer.ask)
