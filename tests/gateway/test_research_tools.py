@@ -165,6 +165,7 @@ async def test_plugins_are_listed_with_what_the_budget_allows(tmp_path: Path) ->
     await read(tmp_path, use)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_backtest_is_that_of_the_accounts_own_bars_and_terms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

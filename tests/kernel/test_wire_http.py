@@ -268,6 +268,7 @@ async def test_a_restart_between_calls_is_survived_and_a_gone_server_is_not_sent
                 assert await remote.place_order(order("c3")) == report_of(order("c3"))
 
 
+@pytest.mark.slow
 async def test_a_server_killed_in_mid_call_leaves_the_order_unknown_and_the_rest_alive() -> None:
     port = free_port()
     outcomes: list[BrokerError] = []

@@ -255,6 +255,7 @@ async def test_a_broker_that_dies_with_an_order_in_flight(
     assert [each.stage for each in doubted] == [expected]
 
 
+@pytest.mark.slow
 async def test_while_a_broker_is_down_new_exposure_goes_to_the_other(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     victim = desk.venues["paper-a"]
@@ -422,6 +423,7 @@ async def test_a_journal_that_fails_in_mid_order_ends_the_run(tmp_path: Path) ->
     assert desk.venues["paper-a"].placed == 1
 
 
+@pytest.mark.slow
 async def test_an_order_is_looked_up_once_the_symbols_are_known(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     venue = desk.venues["paper-a"]

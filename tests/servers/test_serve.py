@@ -81,6 +81,7 @@ async def test_over_stdio_an_installed_broker_trades_and_remembers(tmp_path: Pat
     assert (tmp_path / "state").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 async def test_read_only_lists_nothing_that_trades(tmp_path: Path) -> None:
     endpoint = Endpoint(command=words(tmp_path, "--read-only"), environment=variables())
     async with Remote(endpoint) as desk:
@@ -120,6 +121,7 @@ async def over_http(folder: Path, *more: str) -> AsyncIterator[str]:
         await process.wait()
 
 
+@pytest.mark.slow
 async def test_over_http_each_token_opens_its_own_scopes(tmp_path: Path) -> None:
     tokens = ("--token", "env:TOKEN=read,reduce", "--token", "env:OTHER")
     async with over_http(tmp_path, *tokens) as url:
