@@ -444,10 +444,10 @@ class Engine:
 
     def settle_doubts(self) -> None:
         """See to it that every account with an order in doubt is asked until it isn't."""
-        for ticket in self.desk.in_doubt():
-            if self._group is not None and ticket.account not in self._settling:
-                self._settling.add(ticket.account)
-                self._group.start_soon(self._settle, self.wiring.links[ticket.account])
+        for name, link in self.wiring.links.items():
+            if self._group is not None and name not in self._settling and self.desk.asks(name):
+                self._settling.add(name)
+                self._group.start_soon(self._settle, link)
 
     async def _settle(self, link: Link) -> None:
         """Look up, with growing pauses, while the account is connected.
@@ -455,7 +455,7 @@ class Engine:
         When it isn't, the next connection's reconciliation does it.
         """
         attempt = 0
-        while self.desk.in_doubt(link.name) and link.connected:
+        while self.desk.asks(link.name) and link.connected:
             pause = _DOUBT_PAUSES_S[min(attempt, len(_DOUBT_PAUSES_S) - 1)]
             self.next_looks[link.name] = self.wiring.clock.now() + int(pause * SECOND)
             await anyio.sleep(pause)

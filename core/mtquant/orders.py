@@ -170,6 +170,7 @@ class OrderDesk:
         self._sending = sending
         self._adopt = adopt
         self._foreign: set[tuple[str, str]] = set()
+        self._unanswered: dict[str, set[str]] = {}
         self._mismatches: dict[str, list[str]] = {}
 
     def in_doubt(self, account: str | None = None) -> list[Ticket]:
@@ -229,6 +230,7 @@ class OrderDesk:
             else:
                 report = await link.close(effect.close)
         except OutcomeUnknown as error:
+            self._unanswered.setdefault(link.name, set()).add(ticket.client_order_id)
             if ticket.heard is None:
                 self._doubt(ticket, str(error))
         except Refused as error:
@@ -393,10 +395,28 @@ class OrderDesk:
             self.cursors[account] = cursor
             self._journal.append("cursor", {"account": account, "cursor": cursor})
 
+    def asks(self, account: str) -> bool:
+        """Tell whether an order of ``account`` is to be looked up: see :meth:`settle`."""
+        return bool(self.in_doubt(account) or self._unanswered.get(account))
+
     async def settle(self, link: TradingLink) -> None:
-        """Look up every order of the account that is in doubt; what stays unknown stays so."""
+        """Look up every order of the account that is in doubt; what stays unknown stays so.
+
+        One whose answer was lost is looked up even where its fate was heard otherwise: its server,
+        which may have died between sending and writing down, learns it by being asked.
+        """
         for ticket in self.in_doubt(link.name):
             await self._look_up(link, ticket)
+        lost = self._unanswered.get(link.name, set())
+        for client_order_id in sorted(lost):
+            if self.tickets[client_order_id].stage is Stage.IN_DOUBT:
+                continue
+            try:
+                await link.order(client_order_id)
+            except BrokerError as error:
+                if error.outcome is Outcome.UNKNOWN or error.code is ErrorCode.NOT_CONNECTED:
+                    continue
+            lost.discard(client_order_id)
 
     async def settle_by_person(self, link: TradingLink, ticket: Ticket, by: str, why: str) -> None:
         """Look an order in doubt up once more; if it stays so, a person's word is that it isn't.
