@@ -192,6 +192,35 @@ async def test_what_is_heard_of_an_order_while_its_answer_is_awaited_isnt_forgot
 
 
 @pytest.mark.anyio
+async def test_an_order_whose_answer_was_lost_is_asked_for_though_its_end_was_heard(
+    desk: Desk,
+) -> None:
+    asked: list[str] = []
+    gone = Refused("not_connected", "gone", **UNSENT)
+    said: list[object] = [OutcomeUnknown("cut off"), gone, report(OrderStatus.CANCELED)]
+
+    async def place(_: OrderRequest) -> OrderReport:
+        desk.desk.tickets["c1"].heard = report(OrderStatus.CANCELED)
+        raise OutcomeUnknown("the server died")
+
+    async def look_up(client_order_id: str) -> OrderReport:
+        asked.append(client_order_id)
+        return _said(said.pop(0))
+
+    desk.link.place, desk.link.order = place, look_up  # type: ignore[method-assign, assignment]
+    ticket = await send(desk)
+    assert (ticket.stage, ticket.status) == (Stage.ACKNOWLEDGED, OrderStatus.CANCELED)
+
+    for number in (1, 2, 3):
+        assert desk.desk.asks("a"), "its server may not know it yet"
+        await desk.desk.settle(desk.link)
+        assert asked == ["c1"] * number
+    assert not desk.desk.asks("a")
+    await desk.desk.settle(desk.link)
+    assert len(asked) == 3
+
+
+@pytest.mark.anyio
 async def test_a_report_of_the_order_in_another_instrument_is_not_believed(desk: Desk) -> None:
     Line(desk, replace(report(OrderStatus.CANCELED), instrument="EURUSD.a"))
     with pytest.raises(ReconciliationError, match=r"has order c1 in EURUSD\.a"):
