@@ -7,14 +7,14 @@ throttle and the trail are seen to before and after the tool; the gate stands be
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import anyio
 
 from mtquant.agents.answer import Answer, Ask
-from mtquant.agents.fate import Fates
 from mtquant.agents.looking import LookingTools
 from mtquant.agents.market import MarketTools
 from mtquant.agents.opening import OpeningTools
@@ -32,7 +32,7 @@ from mtquant.book import Suggestion
 from mtquant.contract import Agent
 from mtquant.control.commands import Command, Commands
 from mtquant.engine import Engine
-from mtquant.errors import JournalError, MtquantError, Refused
+from mtquant.errors import JournalError, MtquantError
 from mtquant.model import plain
 from mtquant.plugins import Catalogue
 
@@ -47,9 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class AgentDesk:
-    """Serves agents from one engine; ``tools`` are all there are."""
-
-    tools = TOOLS
+    """Serves agents from one engine."""
 
     def __init__(self, engine: Engine, commands: Commands, catalogue: Catalogue) -> None:
         self._engine = engine
@@ -58,7 +56,6 @@ class AgentDesk:
         self._throttle = Throttle(clock)
         self._trail = AgentTrail(engine.wiring.journal, clock)
         engine.endings.append(self._trail.settle)
-        self._fates = Fates(engine)
         boxes: Sequence[object] = (
             LookingTools(engine),
             MarketTools(engine),
@@ -70,7 +67,7 @@ class AgentDesk:
         self._methods = {
             name: getattr(box, name) for box in boxes for name in agent_tools(type(box))
         }
-        self._reading = Reading(engine, self._methods)
+        self._reading = Reading(engine, self._read)
 
     async def offered(self, agent: str) -> Sequence[str]:
         """Return the names of the tools within the agent's scopes."""
@@ -117,16 +114,15 @@ class AgentDesk:
         if found is None or found.mark.scope not in caller.agent.scopes:
             raise _out_of_scope(found)
         try:
-            request = found.spec.parse(arguments)
-            call = partial(found.spec.invoke, partial(self._methods[name], caller), request)
-            # What changes something goes on to its end, whether or not its caller waits.
-            with anyio.CancelScope(shield=found.mark.changes):
-                result = await call()
-            value, _ = found.spec.dump_result(result)
-        except JournalError:
+            with _in_agents_words():
+                request = found.spec.parse(arguments)
+                method = partial(self._methods[name], caller)
+                # What changes something goes on to its end, whether or not its caller waits.
+                with anyio.CancelScope(shield=found.mark.changes):
+                    result = await found.spec.invoke(method, request)
+                value, _ = found.spec.dump_result(result)
+        except MtquantError:
             raise
-        except MtquantError as error:
-            raise AgentRefused.of(_plain(error)) from None
         except Exception:  # noqa: BLE001 - the boundary: a fault becomes an answer
             _log.exception("%s failed", name)
             raise AgentRefused(
@@ -157,12 +153,13 @@ class AgentDesk:
         try:
             caller = Caller(self._admit(agent))
             self._throttle.admit(caller, always=False)
-            answer, done = await self._answered(caller, number, digest, approve=approve, code=code)
+            with _in_agents_words():
+                answer, done = await self._answered(
+                    caller, number, digest, approve=approve, code=code
+                )
         except AgentRefused as refusal:
             self._trail.refused(agent, f"answer to proposal {number}", refusal.code)
             return Answer.refused(refusal.payload())
-        except MtquantError as error:
-            return Answer.refused(AgentRefused.of(error).payload())
         if done:
             self._trail.refused(agent, f"answer to proposal {number}", done)
         self._engine.wiring.journal.flush()
@@ -176,9 +173,6 @@ class AgentDesk:
             raise AgentRefused(
                 "not_found", "no such proposal of yours waits", "list_proposals tells which do."
             )
-        request = self._fates.request(caller, found.request)
-        if request is None:
-            raise AgentRefused("not_found", "it waits no more", "Look it up with get_order.")
         by = f"a person at the client of {caller.agent.name}"
         done = ""
         if not approve:
@@ -190,24 +184,23 @@ class AgentDesk:
             await self._commands.run("approve", body)
         else:
             done = WRONG_CODE
-        request = self._fates.request(caller, found.request) or request
-        told = await self._fates.told(request)
-        value, _ = TOOLS["get_order"].spec.dump_result(told)
+        value = await self._read("get_order", caller, found.request)
         if done:
             value["summary"] = f"NOT approved: the code is not this order's. {value['summary']}"
         return Answer.of(value), done
+
+    async def _read(self, tool: str, caller: Caller, *arguments: object) -> dict[str, Any]:
+        """Return what a tool that reads answers, JSON-ready."""
+        value, _ = TOOLS[tool].spec.dump_result(await self._methods[tool](caller, *arguments))
+        return value
 
     async def read(self, agent: str, name: str) -> Mapping[str, Any]:
         """Return the resource ``name``, JSON-ready."""
         caller = Caller(self._admit(agent))
         self._throttle.admit(caller, always=False)
         self._trail.read(agent, f"resource {name}")
-        try:
+        with _in_agents_words():
             return await self._reading.read(caller, name)
-        except AgentRefused:
-            raise
-        except MtquantError as error:
-            raise AgentRefused.of(error) from None
 
     async def marks(self, agent: str) -> Mapping[str, str]:
         """Return, by resource name, what changes whenever the resource does."""
@@ -245,12 +238,15 @@ def _out_of_scope(found: AgentTool | None) -> AgentRefused:
     )
 
 
-def _plain(error: MtquantError) -> MtquantError:
-    """Return an argument's error without the word for brokers' orders."""
-    if isinstance(error, Refused) and error.code == "invalid_argument":
-        step = "Correct the argument and call again; the tool's schema says what it takes."
-        return AgentRefused("invalid_argument", error.message, step, field=error.field)
-    return error
+@contextmanager
+def _in_agents_words() -> Iterator[None]:
+    """Raise what is raised on purpose as an AgentRefused; a broken journal is the engine's end."""
+    try:
+        yield
+    except JournalError:
+        raise
+    except MtquantError as error:
+        raise AgentRefused.of(error) from None
 
 
 def _shown(found: Suggestion, agent: Agent) -> str:

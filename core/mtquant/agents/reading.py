@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from mtquant.agents.outside import is_symbol, outside
 from mtquant.agents.refusal import AgentRefused
-from mtquant.agents.tool import Caller, Told
+from mtquant.agents.tool import Caller
 from mtquant.clock import format_time
 from mtquant.engine import Engine
 from mtquant.journal import Entry
@@ -22,22 +19,22 @@ NAMES = ("portfolio", "risk", "quotes", "journal")
 TAIL = 50
 """How many of the newest entries the journal's resource has."""
 _TOLD = ("agent_call", "verdict", "suggestion", "suggestion_ended", "halt", "breaker", "agents")
-Method = Callable[..., Awaitable[Told]]
+Ask = Callable[[str, Caller], Awaitable[dict[str, Any]]]
 
 
 class Reading:
-    """Reads of one engine; ``methods`` are the tools' by name."""
+    """Reads of one engine; ``ask`` calls a tool that reads, by its name."""
 
-    def __init__(self, engine: Engine, methods: Mapping[str, Method]) -> None:
+    def __init__(self, engine: Engine, ask: Ask) -> None:
         self._engine = engine
-        self._methods = methods
+        self._ask = ask
 
     async def read(self, caller: Caller, name: str) -> Mapping[str, Any]:
         """Return the resource ``name``; raises AgentRefused where there is none."""
         if name == "portfolio":
-            return _json(await self._methods["get_portfolio"](caller))
+            return await self._ask("get_portfolio", caller)
         if name == "risk":
-            return _json(await self._methods["get_risk_status"](caller))
+            return await self._ask("get_risk_status", caller)
         if name == "quotes":
             return {"quotes": self._quotes()}
         if name == "journal":
@@ -100,17 +97,6 @@ class Reading:
             if caller.sees_all or _whose(each) in {caller.source, caller.agent.name}
         ]
         return rows[:TAIL]
-
-
-def _json(told: Told) -> dict[str, Any]:
-    kind: Any = type(told)
-    body: dict[str, Any] = _adapter(kind).dump_python(told, mode="json")
-    return body
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - a result's class
-    return TypeAdapter(kind)
 
 
 def _mark(value: object) -> str:

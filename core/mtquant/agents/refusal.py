@@ -9,7 +9,7 @@ from mtquant.errors import BrokerError, ConfigError, MtquantError, Outcome, Retr
 
 _NEXT = {
     Retry.NEVER: "Do not send it again. Tell the person what was refused and why.",
-    Retry.AFTER_FIX: "Correct the argument and call again.",
+    Retry.AFTER_FIX: "Correct the argument and call again; the tool's schema says what it takes.",
     Retry.SAFE: "Call again later.",
     Retry.SAME_CLIENT_ORDER_ID: "Look it up with get_order; never send it under another id.",
 }
